@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The contract between the programs and the daemon: every number, key and value that both sides
+ * read or write. Nothing else is shared. The Rust side uses the types that the build generates from
+ * this header, never a copy by hand; sizes and offsets are asserted here and in src/kernel/abi.rs.
+ *
+ * Rules of the house: fixed-width integers, padding spelled out and zero, addresses and ports of a
+ * packet in network byte order (__be), all else in host byte order.
+ */
+#ifndef BRIDGEWALL_ABI_H
+#define BRIDGEWALL_ABI_H
+
+#include <linux/types.h>
+
+/* Raised whenever a map's layout or the meaning of a value changes. Pins of another layout are
+ * never adopted. */
+#define LAYOUT_VERSION 1
+
+/* ---- Sizes ------------------------------------------------------------------------------- */
+
+/* Upper bounds; the daemon sets each map's max_entries from its configuration, below these. */
+#define ENDPOINT_NUMBER_MAX 32767 /* 15 bits: what the packet mark has room for */
+#define LOCAL_IDENTITY_MAX 16383  /* identities of endpoints and of the host */
+#define STEP_LIST_MAX 131071      /* longest list of steps; bounds the binary search */
+#define SENDER_ADDRESSES_MAX 8    /* addresses of one family an endpoint may send from */
+
+/* ---- Identities -------------------------------------------------------------------------- */
+
+/*
+ * An identity number says what a peer is; its kind can be read off it without a lookup:
+ *
+ *   0                    nobody: never in a map, always an error
+ *   1                    the host
+ *   2 .. 16383           endpoints: one number for each distinct set of identities
+ *   0x80000000 | n       the world outside, internet: one number for each set of networks
+ *   0xc0000000 | n       the world outside, local ranges (RFC 1918, 4193, 6598, link-local)
+ */
+#define IDENTITY_NONE 0u
+#define IDENTITY_HOST 1u
+#define IDENTITY_WORLD_BIT 0x80000000u
+#define IDENTITY_LAN_BIT 0x40000000u
+
+enum peer_kind {
+	PEER_HOST = 0,
+	PEER_ENDPOINT = 1,
+	PEER_LAN = 2,
+	PEER_INTERNET = 3,
+	PEER_KINDS = 4,
+};
+
+/* The side of a connection that judges: the sender's egress, the receiver's ingress. */
+enum side {
+	SIDE_EGRESS = 0,
+	SIDE_INGRESS = 1,
+	SIDES = 2,
+};
+
+/* ---- Policy ------------------------------------------------------------------------------ */
+
+/*
+ * What a new connection asks for is one number on one line, the selector:
+ *
+ *   bits 16..23  IP protocol
+ *   bits  0..15  TCP, UDP, SCTP: destination port; ICMP and ICMPv6: type << 8 | code; others: 0
+ *
+ * The policy of a subject towards a peer is a step function on that line: a list of steps, sorted
+ * by `from`, the first at 0; a step holds from its `from` to the next one's. Ports, port ranges,
+ * ICMP types and codes, whole protocols, defaults, deny before allow and audit mode are all resolved
+ * into it by the compiler; the kernel searches the list and does as the step says.
+ * (For example "default deny, 80/tcp allowed": [0 drop] [0x060050 allow] [0x060051 drop].)
+ */
+enum verdict {
+	VERDICT_ALLOW = 0,
+	VERDICT_AUDIT = 1, /* passes, and is reported as what would have been dropped */
+	VERDICT_DROP = 2,  /* no rule speaks for it */
+	VERDICT_DENY = 3,  /* a rule speaks against it */
+};
+
+#define STEP_LOG 1u /* the rule asks for an event for every new connection */
+
+struct policy_step {
+	__u32 from;
+	__u32 rule; /* 0: the default spoke */
+	__u8 verdict;
+	__u8 flags;
+	__u16 _pad;
+};
+
+/* Where a list of steps lies in the `steps` array. A published list is never written again: a new
+ * policy brings new lists, and old ones are reused only when no packet can still see them. */
+struct step_list {
+	__u32 first;
+	__u32 count;
+};
+
+/*
+ * Two slots hold two complete policies; the low bit of `active` names the one that judges. The
+ * daemon changes the other, then publishes it with one 64-bit store. Everything that depends on the
+ * policy is per slot: the key's or the index's `slot`.
+ */
+struct policy_key {
+	__u8 slot;
+	__u8 side;
+	__u16 subject; /* identity number of the side that judges; endpoints and the host only */
+	__u32 peer;    /* identity number of the other side */
+};
+
+/* What a subject does with a peer for which `policy` has no entry, by the peer's kind. Index in the
+ * `identities` array: slot * (LOCAL_IDENTITY_MAX + 1) + identity number. */
+struct identity_record {
+	struct step_list generic[SIDES][PEER_KINDS];
+};
+
+/* ---- Who is who -------------------------------------------------------------------------- */
+
+/* An IPv4 address is kept as an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) in all keys but those
+ * of the network tries. On the wire such IPv6 addresses are dropped, so that none can be forged. */
+struct address {
+	__be32 word[4];
+};
+
+/* Who owns an address of this host. zone: the bridge's ifindex for link-local addresses (the same
+ * one may be in use on every bridge), else 0. */
+struct local_address_key {
+	struct address address;
+	__u32 zone;
+};
+
+/* endpoint: 0 for the host itself. */
+struct local_address {
+	__u32 endpoint;
+};
+
+/* One of the `endpoints` array, by endpoint number. */
+struct endpoint {
+	__u32 identity[2]; /* by slot; IDENTITY_NONE: not in use, nothing passes */
+	__u32 ifindex;     /* of the host-side interface */
+	__u32 bridge;      /* ifindex of its bridge, 0 for none */
+};
+
+/* Networks of the world outside, by longest prefix; prefix_length counts the slot's 32 bits too. */
+struct network4_key {
+	__u32 prefix_length;
+	__u32 slot;
+	__be32 address;
+};
+
+struct network6_key {
+	__u32 prefix_length;
+	__u32 slot;
+	__be32 address[4];
+};
+
+struct network {
+	__u32 identity;
+};
+
+/* ---- The template's constants ------------------------------------------------------------ */
+
+#define ENDPOINT_NAMED 1u /* it is known whose interface this is; without it nothing passes */
+
+/* Written into read-only data before a template is loaded, one template an interface. */
+struct endpoint_constants {
+	__u32 number;
+	__u32 flags;
+	__u8 mac[6];
+	__u16 _pad;
+	__u32 ipv4_count;
+	__u32 ipv6_count; /* without the link-local one, which follows from the MAC (RFC 4291, A) */
+	__be32 ipv4[SENDER_ADDRESSES_MAX];
+	struct address ipv6[SENDER_ADDRESSES_MAX];
+};
+
+/* ---- The packet mark --------------------------------------------------------------------- */
+
+/*
+ * 16 bits of skb->mark, where `mark_shift` puts them, carry the judgement from the sender's hook to
+ * the receiver's, through bridging, routing and NAT:
+ *
+ *   0           from nobody we watch
+ *   n           sent by endpoint n; the receiver judges
+ *   0x8000 | n  judged on both sides for receiver n, on the same bridge
+ *
+ * A container cannot set it: marks are cleared at the border of a network namespace.
+ */
+#define MARK_JUDGED 0x8000u
+#define MARK_NUMBER 0x7fffu
+
+/* ---- Flows ------------------------------------------------------------------------------- */
+
+/* One entry a connection, whichever way a packet goes: `low` is the smaller of (address, port),
+ * compared as big-endian numbers. ICMP: both ports are the echo identifier and icmp_type is the
+ * request's type; otherwise 0. zone as in local_address_key. */
+struct flow_key {
+	struct address low;
+	struct address high;
+	__be16 low_port;
+	__be16 high_port;
+	__u8 protocol;
+	__u8 icmp_type;
+	__u16 _pad;
+	__u32 zone;
+};
+
+enum flow_state {
+	FLOW_NEW = 0,         /* only the opener has spoken */
+	FLOW_ESTABLISHED = 1, /* the other side has answered */
+	FLOW_CLOSING = 2,     /* TCP: a FIN or RST was seen */
+};
+
+#define FLOW_OPENER_LOW 1u  /* the opener is `low` */
+#define FLOW_OPENER_HOST 2u /* the opener is the host itself */
+#define FLOW_TARGET_HOST 4u /* the target is the host itself */
+#define FLOW_FIN_OPENER 8u
+#define FLOW_FIN_TARGET 16u
+
+struct flow {
+	__u64 generation; /* that judged it last */
+	__u64 last_seen;  /* nanoseconds, coarse monotonic clock; written at most once a second */
+	__u32 opener;     /* endpoint number, 0: the host or the world */
+	__u32 target;     /* endpoint number, 0: the host or the world */
+	__u32 selector;   /* what the opener asked for, to judge again */
+	__u8 state;
+	__u8 flags;
+	__u16 _pad;
+};
+
+/* Fragments after the first have no ports: the first one leaves its selector and ports here. */
+struct fragment_key {
+	struct address source;
+	struct address destination;
+	__be32 id;
+	__u8 protocol;
+	__u8 _pad[3];
+	__u32 zone;
+};
+
+struct fragment {
+	__u64 seen; /* nanoseconds, coarse monotonic clock */
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u16 _pad;
+};
+
+/* ---- Why a packet was dropped ------------------------------------------------------------- */
+
+/* Every drop has one reason. The order is part of the layout: append. Texts are in
+ * src/observe/reason.rs, checked to be complete by the compiler. */
+enum drop_reason {
+	DROP_NONE = 0,
+	DROP_POLICY_DEFAULT,	   /* no rule allows it */
+	DROP_POLICY_DENY,	   /* a rule denies it */
+	DROP_ENDPOINT_UNNAMED,	   /* armed, but nobody has said yet whose interface it is */
+	DROP_ENDPOINT_UNKNOWN,	   /* no record for this endpoint number */
+	DROP_IDENTITY_MISSING,	   /* an address or identity that should be in a map is not */
+	DROP_BODY_MISSING,	   /* a tail call found no program */
+	DROP_PULL_FAILED,	   /* the header could not be made readable */
+	DROP_TRUNCATED,		   /* shorter than its headers say */
+	DROP_ETHERTYPE,		   /* neither IPv4, IPv6 nor ARP */
+	DROP_VLAN,		   /* tagged, in the frame or in the metadata */
+	DROP_SOURCE_MAC,	   /* not the endpoint's own */
+	DROP_SOURCE_IPV4,	   /* not the endpoint's own */
+	DROP_SOURCE_IPV6,	   /* not the endpoint's own */
+	DROP_SOURCE_UNPROVEN,	   /* an endpoint's address, but not from that endpoint */
+	DROP_ARP,		   /* malformed, or speaks for somebody else */
+	DROP_NEIGHBOUR_DISCOVERY,  /* malformed, or speaks for somebody else (RFC 4861, 7.1) */
+	DROP_ROUTER_ADVERTISEMENT, /* from an endpoint, and redirects */
+	DROP_IPV4_HEADER,	   /* version, length, total length */
+	DROP_IPV4_SOURCE_ROUTE,	   /* loose or strict source routing */
+	DROP_IPV6_HEADER,	   /* version, payload length */
+	DROP_IPV6_EXTENSION,	   /* unknown, misplaced, too many, routing header type 0 */
+	DROP_ADDRESS,		   /* an address that must not be on the wire: loopback, mapped, ... */
+	DROP_FRAGMENT,		   /* overlapping, too small, beyond 64 KiB, more than one header */
+	DROP_FRAGMENT_UNKNOWN,	   /* a later fragment whose first one was not seen */
+	DROP_L4_HEADER,		   /* TCP, UDP, SCTP or ICMP header malformed */
+	DROP_TCP_FLAGS,		   /* no such combination: SYN+FIN, none, ... */
+	DROP_NO_FLOW,		   /* TCP that can only belong to a connection, and there is none */
+	DROP_ICMP_FAMILY,	   /* ICMP in IPv6 or ICMPv6 in IPv4 */
+	DROP_ICMP_ERROR,	   /* an error about an error, or with a malformed quotation */
+	DROP_MARK,		   /* judged for another receiver */
+	DROP_NOT_ADDRESSED,	   /* flooded by the bridge: another one's MAC address */
+	DROP_FLOW_TABLE_FULL,	   /* no room for a new connection */
+	DROP_FLOW_INSERT,	   /* the kernel refused the entry */
+	DROP_DHCP_SERVER,	   /* a DHCP or DHCPv6 server's message from an endpoint */
+	DROP_MULTICAST_QUERY,	   /* an IGMP or MLD query from an endpoint */
+	DROP_REASONS,
+};
+
+/* ---- Events ------------------------------------------------------------------------------ */
+
+#define EVENT_BYTES 96 /* of the packet's beginning, from its Ethernet header */
+
+#define EVENT_ALLOWED_NEW 1u /* a new connection that was allowed */
+
+struct event {
+	__u64 time; /* nanoseconds since boot, monotonic */
+	__u64 generation;
+	struct address source;
+	struct address destination;
+	__u32 source_identity; /* IDENTITY_NONE: not known at this point */
+	__u32 destination_identity;
+	__u32 source_endpoint; /* endpoint numbers; 0: none */
+	__u32 destination_endpoint;
+	__u32 egress_rule;
+	__u32 ingress_rule;
+	__u32 ifindex;
+	__u32 endpoint; /* whose hook this is */
+	__u32 packet_length;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 verdict; /* enum verdict */
+	__u8 reason;  /* enum drop_reason */
+	__u8 side;    /* enum side: which one decided, for policy verdicts */
+	__u8 hook;    /* enum hook */
+	__u8 family;  /* 4, 6, or 0 when the packet is neither */
+	__u8 protocol;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u16 byte_count; /* valid in `bytes` */
+	__u8 flags;
+	__u8 _pad;
+	__u8 bytes[EVENT_BYTES];
+};
+
+enum hook {
+	HOOK_FROM_ENDPOINT = 0,
+	HOOK_TO_ENDPOINT = 1,
+	HOOKS = 2,
+};
+
+/* At most `burst` events at once and then `burst` a second, for each endpoint and reason. */
+struct event_limit_key {
+	__u32 endpoint;
+	__u32 reason;
+};
+
+struct event_limit {
+	__u64 second; /* of the monotonic clock */
+	__u32 sent;
+	__u32 suppressed;
+};
+
+/* ---- Counters ---------------------------------------------------------------------------- */
+
+struct counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+struct endpoint_counters {
+	struct counter passed[HOOKS];
+	struct counter dropped[HOOKS];
+};
+
+/* Events that did not reach the daemon, by cause. */
+enum event_loss {
+	EVENT_LOST_FULL = 0,	/* the ring buffer was full */
+	EVENT_LOST_LIMITED = 1, /* over the rate limit */
+	EVENT_LOSSES = 2,
+};
+
+/* What the daemon asks of the programs, in the `observe` array. */
+#define OBSERVE_ALLOWED 1u /* report allowed new connections too */
+
+/* ---- The program table ------------------------------------------------------------------- */
+
+enum body {
+	BODY_FROM_ENDPOINT = 0,
+	BODY_TO_ENDPOINT = 1,
+	BODY_DROP = 2, /* counts and reports a drop that a template decided */
+	BODIES = 3,
+};
+
+#endif

@@ -1,0 +1,3 @@
+//! What is on this host: from Docker and netlink to endpoints.
+
+pub mod model;

@@ -1,0 +1,108 @@
+//! What is on this host: endpoints, and the host's own addresses. Plain values.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::state::numbers::EndpointNumber;
+
+/// Everything that policy is compiled for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// By number.
+    pub endpoints: BTreeMap<EndpointNumber, Endpoint>,
+    /// All addresses of the host's own interfaces, bridges included.
+    pub host_addresses: BTreeSet<HostAddress>,
+}
+
+/// An address of the host itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The interface it is on; matters for link-local addresses, which are known by it.
+    pub ifindex: u32,
+}
+
+/// One interface on this host that is watched: a container's attachment to a managed bridge network,
+/// or a plain interface named in the policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Given when the interface is first seen.
+    pub number: EndpointNumber,
+    /// The host-side interface's name.
+    pub interface: String,
+    /// The host-side interface's index.
+    pub ifindex: u32,
+    /// The index of the bridge it is a port of.
+    pub bridge: Option<u32>,
+    /// Who it is, once that is known. Until then nothing passes.
+    pub owner: Option<Owner>,
+}
+
+/// Who is behind an endpoint, by an authority that the endpoint itself cannot influence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The only MAC address it may send from.
+    pub mac: MacAddress,
+    /// The only addresses it may send from (beside the link-local one that follows from the MAC).
+    pub addresses: BTreeSet<IpAddr>,
+    /// What identities are chosen by.
+    pub attributes: Attributes,
+}
+
+/// What identities are chosen by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attributes {
+    /// Docker's container id; `None` for a plain interface.
+    pub container: Option<String>,
+    /// Container name, without the leading slash; the interface's name for a plain interface.
+    pub name: String,
+    /// Image, as the container was started with it.
+    pub image: Option<String>,
+    /// Docker network of this attachment.
+    pub network: Option<String>,
+    /// Compose project.
+    pub project: Option<String>,
+    /// The host-side interface's name.
+    pub interface: String,
+    /// The container's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An Ethernet address (IEEE 802).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// Not six hexadecimal bytes with colons between.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a MAC address: write six hexadecimal bytes, such as 02:42:ac:11:00:02")]
+pub struct MacAddressError(String);
+
+impl std::str::FromStr for MacAddress {
+    type Err = MacAddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || MacAddressError(text.to_owned());
+        let mut bytes = [0; 6];
+        let mut parts = text.split(':');
+        for byte in &mut bytes {
+            let part = parts
+                .next()
+                .filter(|part| part.len() == 2)
+                .ok_or_else(error)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| error())?;
+        }
+        if parts.next().is_some() {
+            return Err(error());
+        }
+        Ok(Self(bytes))
+    }
+}

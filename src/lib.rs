@@ -1,0 +1,18 @@
+//! bridgewall: an identity-aware eBPF firewall for plain Linux hosts that run Docker bridge networks.
+//!
+//! Data flows one way, and each arrow is a plain value:
+//!
+//! ```text
+//! policy files -> policy --\
+//!                           > compile -> state -> diff -> plan -> kernel
+//! docker + netlink -> inventory -/                                  ^
+//!                                  kernel (read back) --------------'
+//! ring buffer -> observe -> monitor, metrics        command line <-> control
+//! ```
+#![deny(missing_docs)]
+
+pub mod compile;
+pub mod inventory;
+pub mod kernel;
+pub mod policy;
+pub mod state;
