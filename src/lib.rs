@@ -16,3 +16,4 @@ pub mod inventory;
 pub mod kernel;
 pub mod policy;
 pub mod state;
+pub mod watch;
