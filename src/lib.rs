@@ -15,5 +15,6 @@ pub mod compile;
 pub mod inventory;
 pub mod kernel;
 pub mod policy;
+pub mod reconcile;
 pub mod state;
 pub mod watch;
