@@ -26,7 +26,7 @@ use crate::policy::traffic::Selector;
 
 /// Small enough that lists of two policies sometimes do not fit beside each other.
 const CAPACITY: Capacity = Capacity {
-    steps: 40,
+    steps: 20,
     pairs: 24,
     networks4: 24,
     networks6: 4,
@@ -614,7 +614,7 @@ fn a_policy_that_does_not_fit_is_refused_before_anything_is_written() {
 fn lists_that_only_the_standby_slot_refers_to_make_room_when_there_is_no_other() {
     let long = |rule: u32| {
         Arc::new(StepList::new(
-            (0..15)
+            (0..8)
                 .map(|n| Step {
                     from: Selector::from_raw(n).expect("on the line"),
                     verdict: Verdict::Drop,
