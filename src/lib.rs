@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 
 pub mod compile;
+pub mod config;
 pub mod inventory;
 pub mod kernel;
 pub mod policy;
