@@ -13,7 +13,9 @@
 
 pub mod compile;
 pub mod config;
+pub mod control;
 pub mod inventory;
 pub mod kernel;
+pub mod observe;
 pub mod policy;
 pub mod state;
