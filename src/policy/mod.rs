@@ -27,13 +27,15 @@ mod protocols;
 pub mod question;
 mod reader;
 mod rule;
+mod snapshot;
 mod source;
 mod syntax;
 pub mod traffic;
 
 pub use assemble::{ReadNetwork, parse};
 pub use diagnostic::Report;
-pub use load::{Trust, drop_in_folder, load};
+pub use load::{Trust, drop_in_folder, load, load_with_snapshot};
 pub use problem::{FileError, Refusal};
 pub use rule::Kind;
+pub use snapshot::Snapshot;
 pub use source::Source;
