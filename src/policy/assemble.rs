@@ -201,6 +201,13 @@ fn read_networks(
             texts.push(None);
             continue;
         };
+        if name.value.is_empty() {
+            let help = "write file = \"blocklist.txt\", a file with one CIDR a line";
+            let refusal = Refusal::new("`file` names no file", "empty", help);
+            problems.add(name.span, refusal);
+            texts.push(None);
+            continue;
+        }
         let folder = sources.get(name.span.source).path().parent();
         let path = folder.unwrap_or(Path::new("")).join(&name.value);
         if let Some(index) = known.get(&path) {
