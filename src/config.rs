@@ -313,7 +313,7 @@ impl Default for Limits {
             rules: 4_096,
             steps: 262_144,
             policy_entries: 65_536,
-            networks: 1_048_576,
+            networks: 2_097_152,
             addresses: 16_384,
             flows: 131_072,
             new_flows: 16_384,
