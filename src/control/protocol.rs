@@ -179,6 +179,8 @@ pub enum Response {
     Explained(Box<ExplainReport>),
     /// To `monitor`: events follow.
     Watching,
+    /// Done, and nothing to tell about it.
+    Done,
     /// To `stop`. The connection closes when the daemon has ended.
     Stopping(StopReport),
     /// To anything: no.

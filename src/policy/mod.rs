@@ -33,6 +33,7 @@ pub mod traffic;
 
 pub use assemble::{ReadNetwork, parse};
 pub use diagnostic::Report;
+pub use icmp_types::icmp_type_name;
 pub use load::{Trust, drop_in_folder, load};
 pub use problem::{FileError, Refusal};
 pub use rule::Kind;
