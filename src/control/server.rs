@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 
 use super::connection;
 use super::protocol::{ErrorKind, Listing, Question, Response};
+use super::service;
 use super::socket::{self, SocketError};
 use crate::observe::hub::Hub;
 
@@ -39,8 +40,10 @@ pub enum Verb {
     List(Listing),
     /// Answer with [`Response::Explained`].
     Explain(Question),
-    /// Report allowed new connections too, or no longer; answer with [`Response::Watching`].
+    /// Report allowed new connections too, or no longer; answer with [`Response::Done`].
     ObserveAllowed(bool),
+    /// Answer with [`Response::Done`]: the service manager wants to know that the writer is alive.
+    Alive,
     /// End the daemon; detach first if asked to, and answer with [`Response::Stopping`] before it
     /// ends. The client waits until the process is gone.
     Stop {
@@ -138,7 +141,8 @@ impl Server {
                 });
                 LocalSet::new().block_on(&runtime, async {
                     tokio::select! {
-                        () = accept(listener, house) => {}
+                        () = accept(listener, Rc::clone(&house)) => {}
+                        () = keep_alive(house) => {}
                         _ = stopped => {}
                     }
                 });
@@ -265,6 +269,20 @@ impl Drop for AllowedWanted {
                 reply,
             });
         }
+    }
+}
+
+/// Tells the service manager that the daemon is alive for as long as the one writer answers.
+async fn keep_alive(house: Rc<House>) {
+    let Some(interval) = service::watchdog_interval() else {
+        return std::future::pending().await;
+    };
+    loop {
+        match house.ask(Verb::Alive).await {
+            Response::Error(report) => log::error!("no sign of life: {}", report.message),
+            _ => service::alive(),
+        }
+        tokio::time::sleep(interval).await;
     }
 }
 

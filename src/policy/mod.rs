@@ -34,6 +34,7 @@ pub mod traffic;
 
 pub use assemble::{ReadNetwork, parse};
 pub use diagnostic::Report;
+pub use icmp_types::icmp_type_name;
 pub use load::{Trust, drop_in_folder, load, load_with_snapshot};
 pub use problem::{FileError, Refusal};
 pub use rule::Kind;
