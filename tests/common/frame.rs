@@ -182,7 +182,7 @@ impl Witness {
     }
 
     /// Packets of a protocol for a port.
-    pub fn to_port(&mut self, protocol: u8, port: u16) -> usize {
+    pub fn for_port(&mut self, protocol: u8, port: u16) -> usize {
         self.count(|packet| packet.protocol == protocol && packet.selector == port)
     }
 

@@ -33,6 +33,7 @@ pub fn tcp_within(from: &Namespace, to: SocketAddr, patience: Duration) -> Outco
                 .set_read_timeout(Some(patience))
                 .expect("set a timeout");
             match stream.read(&mut [0; 256]) {
+                Ok(0) => Outcome::Refused,
                 Ok(_) => Outcome::Answered,
                 Err(error) => outcome_of(&error),
             }

@@ -175,10 +175,8 @@ impl Sandbox {
              route add default via {gateway6}",
             node.ipv4, node.ipv6
         ));
-        self.containers
-            .entry(name.to_owned())
-            .insert_entry(node)
-            .into_mut()
+        self.containers.insert(name.to_owned(), node);
+        self.container(name)
     }
 
     /// Removes a container and its interfaces.
