@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
@@ -23,7 +24,7 @@ const LABEL: &str = "bridgewall-test";
 /// Which engine: that of `DOCKER_HOST`, or this machine's. `ENGINE_NETNS` names the network namespace
 /// it works in, if that is not this machine's own. `scripts/test` sets both.
 pub struct Engine {
-    place: Place,
+    place: Arc<Place>,
     outside: Option<Node>,
     // Last: the next test may begin when all else is gone.
     _turn: Flock<File>,
@@ -41,7 +42,7 @@ impl Engine {
             None => Namespace::current(),
         };
         let engine = Self {
-            place: Place::new(namespace),
+            place: Arc::new(Place::new(namespace)),
             outside: None,
             _turn: turn,
         };
@@ -58,7 +59,7 @@ impl Engine {
     }
 
     /// Where a daemon can run.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &Arc<Place> {
         &self.place
     }
 
@@ -109,6 +110,7 @@ impl Engine {
             ipv4: Ipv4Addr::new(198, 51, 100, 2),
             ipv6: "2001:db8:51::2".parse().expect("an address"),
             mac: [0x02, 0xbb, 0, 0, 0, 9],
+            interface: "eth0",
         };
         self.place.namespace.ip(&format!(
             "link add bwtestup type veth peer name eth0 address 02:bb:00:00:00:09 netns {}
@@ -280,6 +282,7 @@ impl Container {
                 ipv4: field("IPAddress").parse().expect("an IPv4 address"),
                 ipv6: field("GlobalIPv6Address").parse().expect("an IPv6 address"),
                 mac,
+                interface: "eth0",
             },
             network,
         }

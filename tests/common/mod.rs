@@ -21,6 +21,7 @@ pub mod probe;
 pub mod sandbox;
 pub mod service;
 pub mod stream;
+pub mod verdict;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};

@@ -219,6 +219,35 @@ pub fn assert_no_ping(from: &Namespace, to: IpAddr) {
     );
 }
 
+/// A transfer of a megabyte to a server that is started for it: it fills packets to the path's MTU.
+#[track_caller]
+pub fn assert_bulk(from: &Namespace, server: &Namespace, to: SocketAddr) {
+    const SIZE: usize = 1 << 20;
+    let listener = server
+        .inside(|| std::net::TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, to.port())))
+        .expect("listen");
+    let mut sender = from
+        .inside(|| TcpStream::connect_timeout(&to, PATIENCE))
+        .unwrap_or_else(|error| panic!("connect to {to}: {error}"));
+    let receive = std::thread::spawn(move || -> std::io::Result<usize> {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.read_to_end(&mut Vec::new())
+    });
+    sender
+        .set_write_timeout(Some(PATIENCE))
+        .expect("set a timeout");
+    sender
+        .write_all(&vec![0x5a; SIZE])
+        .unwrap_or_else(|error| panic!("send a megabyte to {to}: {error}"));
+    drop(sender);
+    let received = receive.join().expect("the receiver does not panic");
+    assert_eq!(
+        received.unwrap_or_else(|error| panic!("receive at {to}: {error}")),
+        SIZE
+    );
+}
+
 fn outcome_of(error: &std::io::Error) -> Outcome {
     match error.kind() {
         ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Outcome::Refused,

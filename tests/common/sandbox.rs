@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::frame::Mac;
 use super::namespace::Namespace;
@@ -27,8 +28,10 @@ pub struct Node {
     pub ipv4: Ipv4Addr,
     /// Its IPv6 address.
     pub ipv6: Ipv6Addr,
-    /// Of its `eth0`.
+    /// Of its interface.
     pub mac: Mac,
+    /// The interface that all comes in by.
+    pub interface: &'static str,
 }
 
 impl Node {
@@ -50,7 +53,7 @@ pub struct Sandbox {
     outside: Node,
     far: Option<Node>,
     host: Node,
-    place: Place,
+    place: Arc<Place>,
     next: u8,
 }
 
@@ -62,12 +65,14 @@ impl Sandbox {
             ipv4: Ipv4Addr::new(192, 0, 2, 1),
             ipv6: "2001:db8:1::1".parse().expect("an address"),
             mac: [0x02, 0xbb, 0, 0, 0, 1],
+            interface: "uplink",
         };
         let outside = Node {
             namespace: Namespace::create(),
             ipv4: Ipv4Addr::new(192, 0, 2, 2),
             ipv6: "2001:db8:1::2".parse().expect("an address"),
             mac: [0x02, 0xbb, 0, 0, 0, 2],
+            interface: "eth0",
         };
         for router in [&host, &outside] {
             router.namespace.sysctl("net/ipv4/ip_forward", "1");
@@ -104,7 +109,7 @@ impl Sandbox {
             containers: BTreeMap::new(),
             outside,
             far: None,
-            place: Place::new(host.namespace.duplicate()),
+            place: Arc::new(Place::new(host.namespace.duplicate())),
             host,
             next: 11,
         };
@@ -115,7 +120,7 @@ impl Sandbox {
     }
 
     /// Where a daemon can run.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &Arc<Place> {
         &self.place
     }
 
@@ -126,15 +131,50 @@ impl Sandbox {
 
     /// The host's address towards its containers.
     pub fn gateway(&self) -> [IpAddr; 2] {
-        [
-            Ipv4Addr::new(10, 77, 0, 1).into(),
-            Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1).into(),
-        ]
+        self.bridge_node().addresses()
+    }
+
+    /// The host itself, as its containers see it.
+    pub fn bridge_node(&self) -> Node {
+        Node {
+            namespace: self.host.namespace.duplicate(),
+            ipv4: Ipv4Addr::new(10, 77, 0, 1),
+            ipv6: Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1),
+            mac: [0x02, 0xbb, 0, 0, 0, 0],
+            interface: BRIDGE,
+        }
     }
 
     /// A machine beside the host.
     pub fn outside(&self) -> &Node {
         &self.outside
+    }
+
+    /// The machine beyond the outside.
+    #[track_caller]
+    pub fn far(&self) -> &Node {
+        self.far.as_ref().expect("add_far was called")
+    }
+
+    /// The containers' names, which are also those of their interfaces on the host.
+    pub fn names(&self) -> Vec<&str> {
+        self.containers.keys().map(String::as_str).collect()
+    }
+
+    /// What bridgewall.toml says: no engine, and each container's interface by name.
+    pub fn configuration(&self) -> String {
+        let interfaces = self
+            .containers
+            .iter()
+            .map(|(name, node)| interface_entry(name, node.mac, node.addresses()));
+        "[docker]\nenabled = false\n\n[bridges]\nmanaged = []\n".to_owned()
+            + &interfaces.collect::<String>()
+    }
+
+    /// The same, and a container that is yet to be added as the one of this number.
+    pub fn configuration_expecting(&self, name: &str, number: u8) -> String {
+        let (mac, ipv4, ipv6) = numbered(number);
+        self.configuration() + &interface_entry(name, mac, [ipv4.into(), ipv6.into()])
     }
 
     /// One of the containers.
@@ -154,11 +194,13 @@ impl Sandbox {
 
     /// Connects one more container, with this last number in its addresses.
     pub fn add_as(&mut self, name: &str, number: u8) -> &Node {
+        let (mac, ipv4, ipv6) = numbered(number);
         let node = Node {
             namespace: Namespace::create(),
-            ipv4: Ipv4Addr::new(10, 77, 0, number),
-            ipv6: Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into()),
-            mac: [0x02, 0x42, 10, 77, 0, number],
+            ipv4,
+            ipv6,
+            mac,
+            interface: "eth0",
         };
         self.host.namespace.ip(&format!(
             "link add {name} type veth peer name eth0 address {} netns {}
@@ -197,6 +239,7 @@ impl Sandbox {
             ipv4: Ipv4Addr::new(203, 0, 113, 2),
             ipv6: "2001:db8:f::2".parse().expect("an address"),
             mac: [0x02, 0xbb, 0, 0, 0, 3],
+            interface: "eth0",
         };
         self.outside.namespace.ip(&format!(
             "link add far mtu {mtu} type veth peer name eth0 address {} mtu {mtu} netns {}
@@ -216,6 +259,22 @@ impl Sandbox {
         ));
         self.far.insert(far)
     }
+}
+
+fn numbered(number: u8) -> (Mac, Ipv4Addr, Ipv6Addr) {
+    (
+        [0x02, 0x42, 10, 77, 0, number],
+        Ipv4Addr::new(10, 77, 0, number),
+        Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into()),
+    )
+}
+
+fn interface_entry(name: &str, mac: Mac, addresses: [IpAddr; 2]) -> String {
+    let [ipv4, ipv6] = addresses;
+    let mac = mac_text(mac);
+    format!(
+        "\n[[interfaces]]\nname = \"{name}\"\nmac = \"{mac}\"\naddresses = [\"{ipv4}\", \"{ipv6}\"]\n"
+    )
 }
 
 /// As people and `ip` write it.
