@@ -59,6 +59,9 @@ impl NetlinkError {
     }
 }
 
+/// Takes one message of an answer: its type and its payload.
+type Reader<'a> = dyn FnMut(u16, &[u8]) -> Result<(), DecodeError> + 'a;
+
 /// A socket to ask the kernel with. Blocking; the kernel answers at once.
 pub struct Netlink {
     socket: Socket,
@@ -136,7 +139,7 @@ impl Netlink {
         action: &str,
         question: &RouteNetlinkMessage,
         flags: u16,
-        read: &mut dyn FnMut(u16, &[u8]) -> Result<(), DecodeError>,
+        read: &mut Reader<'_>,
     ) -> Result<bool, NetlinkError> {
         let failed = |error: io::Error| NetlinkError::new(action, error);
         let undecodable = |error: DecodeError| NetlinkError::decode(action, &error);
