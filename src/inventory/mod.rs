@@ -1,7 +1,10 @@
 //! What is on this host: from Docker and netlink to endpoints.
 
+pub mod docker;
+pub mod endpoints;
 pub mod model;
 pub mod netlink;
+pub mod observer;
 
 use netlink::Nsid;
 
