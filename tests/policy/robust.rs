@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 fn check(sources: Vec<Source>) -> Result<(), TestCaseError> {
     let mut read = |path: &Path| {
-        if path.to_string_lossy().len() % 2 == 0 {
+        if path.to_string_lossy().len().is_multiple_of(2) {
             return Ok(Source::new(path, "10.0.0.0/8\n10.0.0.1/8\n\u{feff}x"));
         }
         Err(FileError {
