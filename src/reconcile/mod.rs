@@ -1,0 +1,3 @@
+//! Observe, diff, apply: the one writer of kernel state.
+
+pub mod store;
