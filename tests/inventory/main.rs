@@ -3,5 +3,6 @@
 
 mod docker;
 mod engine;
+mod fake_engine;
 mod host;
 mod netlink;
