@@ -1,0 +1,11 @@
+//! What a policy is compiled into, judged as the kernel judges.
+
+mod build;
+mod limits;
+mod membership;
+mod numbers;
+mod oracle;
+mod properties;
+mod scale;
+mod semantics;
+mod world;
