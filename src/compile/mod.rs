@@ -5,7 +5,6 @@
 //! networks   -> world      -> regions       --> numbering -> lists (settings, sweep) -> Compiled
 //! ```
 
-
 pub mod compiled;
 pub mod limits;
 mod lists;
