@@ -1,0 +1,5 @@
+//! What is on this host, observed for real: network namespaces, veths, bridges, and a Docker engine.
+//! Needs root, `ip`, and for the Docker part `docker` with a running engine.
+
+mod host;
+mod netlink;
