@@ -19,4 +19,6 @@ pub mod inventory;
 pub mod kernel;
 pub mod observe;
 pub mod policy;
+pub mod reconcile;
 pub mod state;
+pub mod watch;

@@ -1,0 +1,120 @@
+//! What survives a restart beside the kernel's own state: the numbers that things were given, and the
+//! last good policy. Every file is replaced atomically: a full disk or a crash leaves the old one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The state directory, `/var/lib/bridgewall` unless configured otherwise.
+#[derive(Debug)]
+pub struct Store {
+    directory: PathBuf,
+}
+
+impl Store {
+    /// Opens the directory, and makes it (0700) if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn open(directory: &Path) -> Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .with_context(|| format!("make the state directory {}", directory.display()))?;
+        Ok(Self {
+            directory: directory.to_path_buf(),
+        })
+    }
+
+    /// Reads a value back; `None` if it was never saved.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not what this version writes.
+    pub fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.path(name);
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.with_context(|| format!("read {}", path.display()))?,
+        };
+        serde_json::from_slice(&text)
+            .map(Some)
+            .with_context(|| format!("{} is damaged: remove it", path.display()))
+    }
+
+    /// Saves a value: written beside, synced, renamed.
+    ///
+    /// # Errors
+    /// Any of the three failed; what was saved before is still there.
+    pub fn save<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        let path = self.path(name);
+        let beside = self.path(&format!("{name}.new"));
+        let save = || -> Result<()> {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&beside)?;
+            file.write_all(&serde_json::to_vec(value)?)?;
+            file.sync_all()?;
+            fs::rename(&beside, &path)?;
+            // The rename itself is only safe once the directory is.
+            File::open(&self.directory)?.sync_all()?;
+            Ok(())
+        };
+        save().with_context(|| {
+            format!(
+                "save {}: the version saved before is kept; is the disk full or read-only?",
+                path.display()
+            )
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("state")).unwrap();
+        assert_eq!(store.load::<Vec<u32>>("numbers").unwrap(), None);
+        store.save("numbers", &vec![1, 2, 3]).unwrap();
+        assert_eq!(store.load("numbers").unwrap(), Some(vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn a_failed_save_keeps_the_old_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.save("numbers", &vec![1]).unwrap();
+        let beside = folder.path().join("numbers.new.json");
+        fs::create_dir(&beside).unwrap();
+        let error = store.save("numbers", &vec![2]).unwrap_err();
+        assert!(format!("{error:#}").contains("numbers.json"), "{error:#}");
+        assert_eq!(store.load("numbers").unwrap(), Some(vec![1]));
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        fs::write(folder.path().join("numbers.json"), "{").unwrap();
+        let error = store.load::<Vec<u32>>("numbers").unwrap_err();
+        assert!(
+            format!("{error:#}").contains("numbers.json is damaged"),
+            "{error:#}"
+        );
+    }
+}
