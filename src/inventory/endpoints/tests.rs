@@ -695,7 +695,9 @@ fn numbers_and_names_survive_a_restart_even_without_docker() {
     world.docker = DockerView::default();
     world.host.namespaces.clear();
     world.listed_at = None;
-    assert_eq!(world.merge().inventory.endpoints, before.endpoints);
+    let merged = world.merge();
+    assert_eq!(merged.inventory.endpoints, before.endpoints);
+    assert_eq!(merged.remarks, [], "Docker has not said anything else");
 }
 
 #[test]
