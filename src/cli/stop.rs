@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use clap::Args;
+use nix::unistd::geteuid;
 
 use super::failure::unexpected;
 use super::output::Output;
 use super::progress::Progress;
 use super::{Answer, Failure, Global};
 use crate::control::client::{Client, ClientError};
+use crate::control::lock::DaemonLock;
 use crate::control::protocol::{Request, Response};
 use crate::control::report::StopReport;
+use crate::kernel;
 use crate::observe::line::printable;
 
 const EXAMPLES: &str = "\
@@ -71,6 +74,23 @@ fn end(mut client: Client, detach: bool) -> Result<StopReport, Failure> {
     Ok(report)
 }
 
-fn detach(_global: &Global) -> Result<StopReport, Failure> {
-    Err(Failure::Unusable("STOPGAP".to_owned()))
+/// Without a daemon; no daemon can start meanwhile.
+fn detach(global: &Global) -> Result<StopReport, Failure> {
+    if !geteuid().is_root() {
+        return Err(Failure::Unusable(
+            "only root can end enforcement: use sudo".to_owned(),
+        ));
+    }
+    let config = global.config()?;
+    let _lock = DaemonLock::acquire(&config.state_directory)
+        .map_err(|error| Failure::Unusable(error.to_string()))?;
+    let _progress = Progress::start("removing programs and maps");
+    let problems = match kernel::detach_all(&config.pin_directory) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    };
+    Ok(StopReport {
+        detached: true,
+        problems,
+    })
 }
