@@ -199,5 +199,8 @@ fn an_empty_list_says_what_that_means() {
 fn names_cannot_move_the_cursor() {
     let evil = endpoint("a\u{1b}[2J", "veth\u{7}", "172.18.0.2");
     let text = endpoints(&[evil], Style::PLAIN);
-    assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'), "{text}");
+    assert!(
+        !text.contains('\u{1b}') && !text.contains('\u{7}'),
+        "{text}"
+    );
 }
