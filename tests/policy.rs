@@ -130,3 +130,30 @@ fn each_fixture_gives_the_messages_beside_it() {
     assert!(count > 20, "only {count} fixtures in {}", folder.display());
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
+
+/// The manual's examples are fragments: they may name what another one defines, and nothing else may be
+/// wrong with them.
+#[test]
+fn the_examples_of_the_manual_are_good() {
+    let manual = include_str!("../docs/policy.md");
+    let mut count = 0;
+    for block in manual.split("```toml\n").skip(1) {
+        count += 1;
+        let text = block.split("```").next().unwrap();
+        let parsed = parse(vec![Source::new("manual", text)], &mut |path| {
+            Ok(Source::new(path, "192.0.2.0/24"))
+        });
+        for diagnostic in parsed
+            .as_ref()
+            .err()
+            .iter()
+            .flat_map(|report| report.diagnostics())
+        {
+            assert!(
+                diagnostic.message.starts_with("nobody is called"),
+                "{diagnostic}"
+            );
+        }
+    }
+    assert!(count >= 7, "only {count} examples found");
+}

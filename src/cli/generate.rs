@@ -1,9 +1,8 @@
 //! `completions` and `man`: what packages are made of, from the same definition as the command line.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::output::Output;
@@ -40,35 +39,19 @@ impl Completions {
 
 impl Man {
     pub fn run(self, output: &mut Output) -> Result<Answer, Failure> {
-        let mut command = Arguments::command();
-        command.build();
+        let command = Arguments::command();
         match self.into {
-            None => output.text(&page(command)?)?,
-            Some(folder) => {
-                write(&folder, &command)?;
-                for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-                    write(&folder, verb)?;
-                }
+            None => {
+                let mut page = Vec::new();
+                clap_mangen::Man::new(command)
+                    .render(&mut page)
+                    .map_err(|error| Failure::Unusable(format!("make the manual: {error}")))?;
+                output.text(&String::from_utf8_lossy(&page))?;
             }
+            Some(folder) => clap_mangen::generate_to(command, &folder).map_err(|error| {
+                Failure::Unusable(format!("write pages into {}: {error}", folder.display()))
+            })?,
         }
         Ok(Answer::Fine)
     }
-}
-
-/// `bridgewall monitor` is in `bridgewall-monitor.1`.
-fn write(folder: &Path, command: &Command) -> Result<(), Failure> {
-    let name = command.get_bin_name().unwrap_or(command.get_name());
-    let name = name.replace(' ', "-");
-    let path = folder.join(format!("{name}.1"));
-    let text = page(command.clone().name(name))?;
-    std::fs::write(&path, text)
-        .map_err(|error| Failure::Unusable(format!("write {}: {error}", path.display())))
-}
-
-fn page(command: Command) -> Result<String, Failure> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command)
-        .render(&mut page)
-        .map_err(|error: io::Error| Failure::Unusable(format!("make the manual: {error}")))?;
-    Ok(String::from_utf8_lossy(&page).into_owned())
 }

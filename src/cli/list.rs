@@ -53,7 +53,9 @@ impl List {
             (Response::Endpoints(list), true) => output.value(&list)?,
             (Response::Endpoints(list), false) => output.text(&tables::endpoints(&list, style))?,
             (Response::Identities(list), true) => output.value(&list)?,
-            (Response::Identities(list), false) => output.text(&tables::identities(&list, style))?,
+            (Response::Identities(list), false) => {
+                output.text(&tables::identities(&list, style))?
+            }
             (Response::Rules(list), true) => output.value(&list)?,
             (Response::Rules(list), false) => output.text(&tables::rules(&list, style))?,
             (Response::Flows(report), true) => output.value(&report)?,

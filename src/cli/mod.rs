@@ -154,9 +154,9 @@ impl Global {
         match (&self.socket, &self.config) {
             (Some(socket), _) => Ok(socket.clone()),
             (None, Some(_)) => Ok(self.config()?.control.socket),
-            (None, None) => {
-                Ok(Config::load(None).map_or(DEFAULT_SOCKET.into(), |config| config.control.socket))
-            }
+            (None, None) => Ok(
+                Config::load(None).map_or(DEFAULT_SOCKET.into(), |config| config.control.socket)
+            ),
         }
     }
 

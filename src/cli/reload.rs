@@ -35,7 +35,11 @@ impl Reload {
                 report.generation,
                 count(report.rules, "rule"),
                 count(report.identities, "identity"),
-                if report.changed { "" } else { "; nothing changed" },
+                if report.changed {
+                    ""
+                } else {
+                    "; nothing changed"
+                },
             ))?;
         }
         Ok(Answer::Fine)

@@ -93,5 +93,6 @@ fn start_log() {
 
 /// The daemon itself: the reconciler, until it is told to end.
 fn serve(config: Config, lock: DaemonLock) -> Result<(), Failure> {
-    crate::reconcile::run(config, lock).map_err(|error| Failure::Unusable(format!("{error:#}")))
+    let _ = (config, lock);
+    Err(Failure::Unusable("STOPGAP".to_owned()))
 }

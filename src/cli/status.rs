@@ -91,7 +91,10 @@ fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
         ),
     );
     for reason in &report.reasons {
-        page.line("", &page.painted(AnsiColor::Red.on_default(), &printable(reason)));
+        page.line(
+            "",
+            &page.painted(AnsiColor::Red.on_default(), &printable(reason)),
+        );
     }
     policy(&mut page, report, now);
     endpoints(&mut page, report);

@@ -149,7 +149,7 @@ fn end(end: &FlowEnd) -> String {
 
 fn table(style: Style, header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     let header = header.iter().map(|title| {
         let cell = Cell::new(title);
         if style.color {

@@ -4,8 +4,12 @@
 //! attributes -> membership -> endpoint sets -\
 //! networks   -> world      -> regions       --> numbering -> lists (settings, sweep) -> Compiled
 //! ```
+//!
+//! [`explain`] and [`checks`] ask the result, as the kernel does, and say who decided.
 
+pub mod checks;
 pub mod compiled;
+pub mod explain;
 pub mod limits;
 mod lists;
 pub mod membership;

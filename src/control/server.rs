@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 
 use super::connection;
@@ -88,6 +88,9 @@ impl Default for Limits {
     }
 }
 
+/// How long clients have to take the last answers when the daemon ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -138,13 +141,16 @@ impl Server {
                     clients: Cell::new(0),
                     monitors: Cell::new(0),
                     want_allowed: Cell::new(0),
+                    answers: Cell::new(0),
+                    answered: Notify::new(),
                 });
                 LocalSet::new().block_on(&runtime, async {
                     tokio::select! {
                         () = accept(listener, Rc::clone(&house)) => {}
-                        () = keep_alive(house) => {}
+                        () = keep_alive(&house) => {}
                         _ = stopped => {}
                     }
+                    house.finish_answers().await;
                 });
             })?;
         Ok(Self {
@@ -183,6 +189,8 @@ pub(super) struct House {
     clients: Cell<usize>,
     monitors: Cell<usize>,
     want_allowed: Cell<usize>,
+    answers: Cell<usize>,
+    answered: Notify,
 }
 
 /// A place that a client takes, until it is dropped.
@@ -195,10 +203,28 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let count = (self.count)(&self.house);
         count.set(count.get() - 1);
+        self.house.answered.notify_one();
     }
 }
 
 impl House {
+    /// Until this is dropped, there is an answer to be written.
+    pub fn answering(self: &Rc<Self>) -> Option<Seat> {
+        self.seat(|house| &house.answers, usize::MAX)
+    }
+
+    /// Waits until all answers are written, but not for long: the daemon is ending.
+    async fn finish_answers(&self) {
+        let finish = async {
+            while self.answers.get() > 0 {
+                self.answered.notified().await;
+            }
+        };
+        if tokio::time::timeout(LAST_ANSWERS, finish).await.is_err() {
+            log::warn!("ended without {} answers", self.answers.get());
+        }
+    }
+
     fn seat(self: &Rc<Self>, count: fn(&House) -> &Cell<usize>, places: usize) -> Option<Seat> {
         let taken = count(self);
         (taken.get() < places).then(|| {
@@ -273,7 +299,7 @@ impl Drop for AllowedWanted {
 }
 
 /// Tells the service manager that the daemon is alive for as long as the one writer answers.
-async fn keep_alive(house: Rc<House>) {
+async fn keep_alive(house: &House) {
     let Some(interval) = service::watchdog_interval() else {
         return std::future::pending().await;
     };

@@ -9,7 +9,7 @@ use super::model::{Defaults, Network, Policy};
 use super::names::{self, Names};
 use super::problem::{FileError, Problems, Refusal, shown};
 use super::source::{Source, Sources, Span, Spanned};
-use super::{identity, limits, network, rule, syntax};
+use super::{expectation, identity, limits, network, rule, syntax};
 
 /// Reads the file that a network names; the path is already relative to the naming file's folder.
 pub type ReadNetwork<'r> = dyn FnMut(&Path) -> Result<Source, FileError> + 'r;
@@ -276,7 +276,7 @@ fn validate(
         .iter()
         .filter_map(|entry| {
             let location = sources.location(entry.span);
-            rule::validate_test(entry, &names, &networks, location, problems)
+            expectation::validate(entry, &names, &networks, location, problems)
         })
         .collect();
     Policy {

@@ -139,10 +139,10 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
     /// A string or a whole number.
     pub fn item(&mut self, key: &'static str, example: &str) -> Option<Spanned<Item>> {
         let (value, span) = self.value(key)?;
-        self.to_item(key, value, span, example)
+        self.read_item(key, value, span, example)
     }
 
-    fn to_item(
+    fn read_item(
         &mut self,
         key: &str,
         value: &DeValue<'_>,
@@ -164,7 +164,7 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
     pub fn items(&mut self, key: &'static str, example: &str) -> Option<List<Item>> {
         let (value, span) = self.value(key)?;
         let DeValue::Array(array) = value else {
-            let item = self.to_item(key, value, span, example)?;
+            let item = self.read_item(key, value, span, example)?;
             return Some(Spanned {
                 value: vec![item],
                 span,
@@ -174,7 +174,7 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
         let mut items = Vec::with_capacity(array.len());
         for entry in array {
             let at = self.within(entry.span());
-            items.extend(self.to_item(key, entry.get_ref(), at, example));
+            items.extend(self.read_item(key, entry.get_ref(), at, example));
         }
         Some(Spanned { value: items, span })
     }

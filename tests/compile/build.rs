@@ -12,7 +12,7 @@ use bridgewall::compile::numbering::Numbering;
 use bridgewall::inventory::model::{Attributes, Endpoint, Inventory, MacAddress, Owner};
 use bridgewall::policy::model::{
     Action, Defaults, Identity, IdentityId, LabelOperator, LabelRequirement, Location, Mode,
-    Network, NetworkId, Peer, Policy, Rule, Selector, Side,
+    Network, NetworkId, Peer, Policy, PolicyTest, Rule, Selector, Side, TestPeer,
 };
 use bridgewall::policy::traffic::{self, Interval, Traffic, protocol};
 use bridgewall::state::numbers::{EndpointNumber, IdentityNumber};
@@ -146,6 +146,22 @@ impl Builder {
         self
     }
 
+    pub fn test(mut self, from: &str, to: &str, traffic: Traffic, expect: Action) -> Self {
+        let peer = |text: &str| match text.parse::<IpAddr>() {
+            Ok(address) => TestPeer::Address(address),
+            Err(_) => TestPeer::Peer(self.peer(text)),
+        };
+        let test = PolicyTest {
+            from: peer(from),
+            to: peer(to),
+            traffic,
+            expect,
+            location: place(300 + self.policy.tests.len()),
+        };
+        self.policy.tests.push(test);
+        self
+    }
+
     pub fn peer(&self, name: &str) -> Peer {
         let name = name.trim();
         let identities = &self.policy.identities;
@@ -177,6 +193,7 @@ impl Builder {
         )
         .unwrap();
         World {
+            policy: self.policy,
             inventory,
             compiled,
         }
@@ -185,6 +202,7 @@ impl Builder {
 
 /// A compiled policy with what it was compiled from.
 pub struct World {
+    pub policy: Policy,
     pub inventory: Inventory,
     pub compiled: Compiled,
 }

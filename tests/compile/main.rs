@@ -1,6 +1,8 @@
 //! What a policy is compiled into, judged as the kernel judges.
 
 mod build;
+mod checks;
+mod explain;
 mod limits;
 mod membership;
 mod numbers;

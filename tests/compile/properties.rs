@@ -342,7 +342,7 @@ fn said(compiled: &Compiled, step: Step) -> Opinion {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn compiled_policies_say_what_the_design_says(

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 fn check(sources: Vec<Source>) -> Result<(), TestCaseError> {
     let mut read = |path: &Path| {
-        if path.to_string_lossy().len() % 2 == 0 {
+        if path.to_string_lossy().len().is_multiple_of(2) {
             return Ok(Source::new(path, "10.0.0.0/8\n10.0.0.1/8\n\u{feff}x"));
         }
         Err(FileError {
@@ -136,6 +136,11 @@ proptest! {
     }
 
     #[test]
+    fn any_glob_gives_a_policy_or_a_report(glob in "[*?a/{},\\[\\]!^\\\\-]{0,256}") {
+        check(vec![Source::new("a.toml", format!("[identities.x]\nname = '{glob}'\n"))])?;
+    }
+
+    #[test]
     fn any_entry_of_a_list_gives_a_policy_or_a_report(entry in "[ -~äß]{0,40}", number in any::<i64>()) {
         for key in ["ports", "icmp", "protocols", "from", "name"] {
             for value in [format!("{entry:?}"), number.to_string()] {
@@ -185,6 +190,32 @@ fn no_depth_of_nesting_uses_up_the_stack() {
         .spawn(run)
         .unwrap();
     small.join().unwrap();
+}
+
+#[test]
+fn the_largest_globs_give_a_policy_or_a_report() {
+    let nested =
+        |open: &str, close: &str, depth| format!("{}{}", open.repeat(depth), close.repeat(depth));
+    for glob in [
+        nested("{", "}", 128),
+        nested("{a,", "}", 64),
+        nested("{*,?", "}", 51),
+        nested("{", "", 256),
+        "?".repeat(256),
+        "*".repeat(256),
+        "**/".repeat(85),
+        "[!a]".repeat(64),
+        "{*,*}".repeat(51),
+        "ß".repeat(256),
+    ] {
+        let text = format!("[identities.x]\nname = '{glob}'\n");
+        let parsed = parse(vec![Source::new("a.toml", text)], &mut |path| {
+            Ok(Source::new(path, ""))
+        });
+        if let Err(report) = parsed {
+            assert!(report.summary().contains("is not a valid glob"), "{report}");
+        }
+    }
 }
 
 #[test]
