@@ -135,6 +135,8 @@ impl Daemon {
             config,
         };
         daemon.watch_files();
+        // What changed before the watch began.
+        bell.ring(Trigger::Files);
         daemon.begin(candidate)?;
         daemon.read_events()?;
         Ok(daemon)
