@@ -458,39 +458,55 @@ fn connections_that_were_idle_for_too_long_are_removed_and_others_are_not() {
 #[test]
 fn what_it_costs() {
     on_a_host(|host| {
-        let began = Instant::now();
-        let mut kernel = host.open(Attach::Auto);
-        println!("open: {:?}", began.elapsed());
-        println!(
-            "verified instructions: {:?}",
-            kernel.verified_instructions()
-        );
-        let memory = kernel.reader().memory().expect("read");
-        assert!(memory["flows"] > 0);
-        println!("kernel memory: {} KiB", memory.values().sum::<u64>() / 1024);
-        let barrier = Plan {
-            operations: vec![Operation::AwaitReaders],
-        };
-        let began = Instant::now();
-        kernel.apply(&barrier).expect("wait");
-        println!("grace period: {:?}", began.elapsed());
-
         let interfaces: Vec<u32> = (101..121).map(|index| host.veth(index)).collect();
-        for wanted in [
-            desired(Verdict::Allow, &interfaces),
-            desired(Verdict::Allow, &[]),
-        ] {
+        let count = interfaces.len() as u32;
+        let timed = |what: &str, times: u32, run: &mut dyn FnMut()| {
             let began = Instant::now();
-            reach(&mut kernel, &wanted);
-            println!(
-                "{} interfaces: {:?}",
-                wanted.live.attachments.len(),
-                began.elapsed()
-            );
+            run();
+            println!("{what}: {:?}", began.elapsed() / times);
+        };
+        for mode in [Attach::Clsact, Attach::Tcx] {
+            let mut kernel = None;
+            timed("open", 1, &mut || kernel = Some(host.open(mode)));
+            let mut kernel = kernel.expect("just opened");
+            timed("observe", 1, &mut || {
+                drop(kernel.observe().expect("observe").clone())
+            });
+            for verdict in [Verdict::Allow, Verdict::Drop] {
+                let mut wanted = desired(verdict, &interfaces);
+                if verdict == Verdict::Drop {
+                    for attachment in wanted.live.attachments.values_mut() {
+                        attachment.constants.sender = None;
+                    }
+                }
+                let plan = plan(kernel.observe().expect("observe"), &wanted).expect("it fits");
+                let (attach, policy) = plan
+                    .operations
+                    .into_iter()
+                    .partition(|operation| matches!(operation, Operation::Attach(..)));
+                timed("a policy", 1, &mut || {
+                    let operations = Vec::clone(&policy);
+                    kernel.apply(&Plan { operations }).expect("apply");
+                });
+                timed(
+                    &format!("{mode:?}: attach or replace one"),
+                    count,
+                    &mut || {
+                        let operations = Vec::clone(&attach);
+                        kernel.apply(&Plan { operations }).expect("apply");
+                    },
+                );
+                assert_reached(&mut kernel, &wanted);
+            }
+            println!("instructions: {:?}", kernel.verified_instructions());
+            let memory = kernel.reader().memory().expect("read");
+            assert!(memory["flows"] > 0);
+            println!("kernel memory: {} KiB", memory.values().sum::<u64>() / 1024);
+            let mut kernel = Some(kernel);
+            timed(&format!("{mode:?}: detach one"), count, &mut || {
+                let kernel = kernel.take().expect("once");
+                kernel.detach_all().expect("detach");
+            });
         }
-        let began = Instant::now();
-        kernel.doubt();
-        kernel.observe().expect("observe");
-        println!("observe: {:?}", began.elapsed());
     });
 }
