@@ -6,12 +6,12 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::inventory::model::MacAddress;
+use crate::kernel::{self, AttachMode, KernelSettings, MapSizes};
 use crate::policy::model::Pattern;
 
 /// Where the configuration is if nobody says otherwise.
@@ -97,6 +97,16 @@ pub enum MarkShift {
     High,
 }
 
+impl From<Attach> for AttachMode {
+    fn from(attach: Attach) -> Self {
+        match attach {
+            Attach::Auto => Self::Auto,
+            Attach::Tcx => Self::Tcx,
+            Attach::Clsact => Self::Clsact,
+        }
+    }
+}
+
 impl MarkShift {
     /// The number of the first bit.
     #[must_use]
@@ -158,11 +168,6 @@ pub struct Docker {
     /// The socket of its API.
     #[serde(deserialize_with = "absolute")]
     pub socket: PathBuf,
-    /// Which version of its API to speak.
-    pub api: DockerApi,
-    /// Seconds that one of its answers may take.
-    #[serde(deserialize_with = "within::<1, 600, _>")]
-    pub timeout: u32,
 }
 
 impl Default for Docker {
@@ -170,60 +175,7 @@ impl Default for Docker {
         Self {
             enabled: true,
             socket: "/var/run/docker.sock".into(),
-            api: DockerApi::Auto,
-            timeout: 10,
         }
-    }
-}
-
-impl Docker {
-    /// How long one of its answers may take.
-    #[must_use]
-    pub fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout.into())
-    }
-}
-
-/// Which version of Docker's API to speak.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DockerApi {
-    /// The newest that both sides know.
-    #[default]
-    Auto,
-    /// This one.
-    Version {
-        /// Before the point.
-        major: usize,
-        /// After the point.
-        minor: usize,
-    },
-}
-
-impl Serialize for DockerApi {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Auto => serializer.serialize_str("auto"),
-            Self::Version { major, minor } => serializer.collect_str(&format!("{major}.{minor}")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for DockerApi {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text == "auto" {
-            return Ok(Self::Auto);
-        }
-        text.split_once('.')
-            .and_then(|(major, minor)| {
-                Some(Self::Version {
-                    major: major.parse().ok()?,
-                    minor: minor.parse().ok()?,
-                })
-            })
-            .ok_or_else(|| {
-                de::Error::custom("docker.api is \"auto\", or a version such as \"1.44\"")
-            })
     }
 }
 
@@ -312,11 +264,29 @@ impl Default for Limits {
             endpoints: 4_096,
             rules: 4_096,
             steps: 262_144,
-            policy_entries: 65_536,
-            networks: 1_048_576,
+            policy_entries: 131_072,
+            networks: 2_097_152,
             addresses: 16_384,
-            flows: 131_072,
-            new_flows: 16_384,
+            flows: 262_144,
+            new_flows: 65_536,
+        }
+    }
+}
+
+impl Limits {
+    /// What one policy may need: maps that hold two have twice that.
+    #[must_use]
+    pub const fn of_one_policy(&self) -> crate::compile::limits::Limits {
+        crate::compile::limits::Limits {
+            steps: self.steps as usize / 2,
+            pairs: self.policy_entries as usize / 2,
+            networks4: self.networks as usize / 2,
+            networks6: self.networks as usize / 2,
+            // Number 0 is the default's, and no endpoint's.
+            rules: self.rules as usize - 1,
+            endpoints: self.endpoints as usize - 1,
+            identities: crate::compile::limits::Limits::MOST_IDENTITIES,
+            addresses: self.addresses as usize,
         }
     }
 }
@@ -370,6 +340,40 @@ pub struct Events {
 impl Default for Events {
     fn default() -> Self {
         Self { burst: 10 }
+    }
+}
+
+impl Config {
+    /// What the kernel room needs to know.
+    #[must_use]
+    pub fn kernel(&self) -> KernelSettings {
+        let defaults = KernelSettings::default();
+        KernelSettings {
+            pin_directory: self.pin_directory.clone(),
+            attach: self.attach.into(),
+            sizes: MapSizes {
+                steps: self.limits.steps,
+                policy: self.limits.policy_entries,
+                networks: self.limits.networks,
+                addresses: self.limits.addresses,
+                endpoints: self.limits.endpoints,
+                rules: self.limits.rules,
+                new_flows: self.limits.new_flows,
+                flows: self.limits.flows,
+                ..defaults.sizes
+            },
+            mark_shift: self.mark_shift.bits(),
+            event_burst: self.events.burst,
+            timeouts: kernel::Timeouts {
+                new: self.timeouts.new,
+                tcp: self.timeouts.tcp,
+                closing: self.timeouts.closing,
+                udp: self.timeouts.udp,
+                icmp: self.timeouts.icmp,
+                other: self.timeouts.other,
+                ..defaults.timeouts
+            },
+        }
     }
 }
 
