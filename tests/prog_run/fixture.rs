@@ -202,7 +202,10 @@ impl Firewall {
     fn load_template(&self, constants: &abi::endpoint_constants) -> Template {
         let shared = &self.skeleton;
         let skeleton = open(|open| {
-            let wanted = [&mut open.progs.from_endpoint_body, &mut open.progs.to_endpoint_body];
+            let wanted = [
+                &mut open.progs.from_endpoint_body,
+                &mut open.progs.to_endpoint_body,
+            ];
             for body in wanted {
                 body.set_autoload(false);
             }
