@@ -1,7 +1,7 @@
 //! Random desired states converge: plans are run against a [`Machine`], and the machine is asked
 //! what it holds. And some that are not random, by what their plans consist of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
