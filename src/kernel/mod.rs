@@ -49,7 +49,7 @@ pub use settings::KernelSettings;
 
 use crate::config::Attach;
 use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
-use crate::state::desired::{Attachment, TemplateConstants};
+use crate::state::desired::Attachment;
 use crate::state::numbers::{EndpointNumber, RuleNumber};
 use crate::state::plan::{Operation, Plan};
 use active::ActiveWord;
@@ -102,15 +102,18 @@ impl Kernel {
             settings: body_settings,
             predecessors,
             adoption,
-            verified,
+            mut verified,
         } = loader::load(&pins, &settings)?;
         // One template is built for nobody: an interface must not be the first to find out that this
         // kernel refuses it.
-        let nobody = TemplateConstants {
-            number: EndpointNumber::FIRST,
-            sender: None,
-        };
-        let tags = Template::load(&maps, &body_settings, &nobody)?.tags()?;
+        let template = Template::load(&maps, &body_settings, &template::fullest_constants())?;
+        let programs = template.info()?;
+        let tags = TemplateTags::new(&programs);
+        verified.extend(
+            ["from_endpoint", "to_endpoint"]
+                .into_iter()
+                .zip(programs.map(|program| program.verified_instructions)),
+        );
         let active = ActiveWord::map(&maps.active)?;
         let barrier = ReaderBarrier::new()
             .map_err(|error| Error::io("make a map of maps, to wait for readers", &error))?;
@@ -149,7 +152,7 @@ impl Kernel {
         self.features
     }
 
-    /// Instructions that the verifier looked at, by program body.
+    /// Instructions that the verifier looked at, by program; of a template with all that it can have.
     #[must_use]
     pub fn verified_instructions(&self) -> &[(&'static str, u32)] {
         &self.verified
