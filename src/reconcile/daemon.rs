@@ -5,11 +5,12 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::host::Host;
 use super::pass::Pass;
-use super::policies::{Candidate, Policies};
+use super::policies::{Candidate, Policies, last_good};
+use super::settings;
 use super::store::Store;
 use super::trigger::{Batch, Bell, Trigger};
 use crate::compile::compiled::Compiled;
@@ -19,6 +20,7 @@ use crate::control::lock::DaemonLock;
 use crate::control::protocol::{ErrorKind, Response};
 use crate::control::report::{ReloadReport, StopReport};
 use crate::control::server::{self, ControlRequest, Server, Verb};
+use crate::control::service;
 use crate::control::time::UnixTime;
 use crate::inventory::endpoints::Remark;
 use crate::inventory::model::Inventory;
@@ -109,7 +111,7 @@ impl Daemon {
         })
         .context("watch the policy files")?;
         let host = Host::watch(&config, &store, bell)?;
-        let kernel = Kernel::open(config.kernel())?;
+        let kernel = Kernel::open(settings::kernel(&config))?;
         log::info!("{}", kernel.adoption());
         host.await_docker();
 
@@ -139,13 +141,18 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// The first pass. What goes wrong with single interfaces is tried again later, as always.
+    /// The first policy: that of the files, or the last good one if those are refused only now.
     fn begin(&mut self, candidate: Candidate) -> Result<()> {
-        let pass = Pass::prepare(self, &candidate.policy).map_err(anyhow::Error::msg)?;
-        self.commit(pass)?;
-        self.policies.accept(candidate, &self.store);
-        self.name_everything();
-        Ok(())
+        let refusal = match self.take(candidate) {
+            Ok(_) => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        let Some(last_good) = last_good(&self.store)? else {
+            bail!("{refusal}\nthere is no good policy to fall back on");
+        };
+        self.policies.refuse(refusal);
+        let pass = Pass::prepare(self, &last_good.policy).map_err(anyhow::Error::msg)?;
+        self.enforce(pass, last_good)
     }
 
     /// Hands the kernel's events on, from a thread of its own, for as long as the process lives.
@@ -155,7 +162,7 @@ impl Daemon {
         thread::Builder::new()
             .name("events".to_owned())
             .spawn(move || {
-                let events = match reader.events(move |event| hub.publish(&event)) {
+                let events = match reader.events(move |event| hub.publish(event)) {
                     Ok(events) => events,
                     Err(error) => return log::error!("no events will be shown: {error}"),
                 };
@@ -183,14 +190,14 @@ impl Daemon {
         Ok(server)
     }
 
-    fn ready(&self) {
+    fn ready(&mut self) {
+        let generation = self.generation();
         log::info!(
-            "enforcing: {} endpoints, {} rules, generation {}",
+            "enforcing: {} endpoints, {} rules, generation {generation}",
             self.inventory.endpoints.len(),
             self.policies.current().rules.len(),
-            self.generation(),
         );
-        notify_manager(&[sd_notify::NotifyState::Ready]);
+        service::ready();
     }
 
     /// Takes triggers until one of them says that it is enough.
@@ -248,13 +255,16 @@ impl Daemon {
     fn answer(&mut self, request: ControlRequest) -> Option<End> {
         let response = match &request.verb {
             Verb::Reload => self.reload(true),
+            Verb::Alive => Response::Done,
             Verb::ObserveAllowed(on) => match self.kernel.report_allowed(*on) {
-                Ok(()) => Response::Watching,
+                Ok(()) => Response::Done,
                 Err(error) => Response::error(ErrorKind::Failed, error.to_string()),
             },
             Verb::Stop { detach: true } => return Some(End::Detach(request)),
             Verb::Stop { detach: false } => {
-                let _ = request.reply.send(Response::Stopping(StopReport::default()));
+                let _ = request
+                    .reply
+                    .send(Response::Stopping(StopReport::default()));
                 return Some(End::Leave);
             }
             Verb::Status => self.status(),
@@ -268,14 +278,12 @@ impl Daemon {
 
     /// Reads the policy files again, and takes the policy if all is well with it.
     fn reload(&mut self, forced: bool) -> Response {
-        notify_manager(&[sd_notify::NotifyState::Reloading]);
         let response = match self.policies.read(forced) {
             None => None,
             Some(Ok(candidate)) => Some(self.take(candidate)),
             Some(Err(refusal)) => Some(Err(refusal)),
         };
         self.watch_files();
-        notify_manager(&[sd_notify::NotifyState::Ready]);
         match response {
             None => Response::Reloaded(self.reloaded(false)),
             Some(Ok(changed)) => Response::Reloaded(self.reloaded(changed)),
@@ -289,26 +297,34 @@ impl Daemon {
     /// Whether anything in the kernel had to change.
     fn take(&mut self, candidate: Candidate) -> Result<bool, String> {
         let pass = Pass::prepare(self, &candidate.policy)?;
+        pass.test(&candidate.policy)?;
         let changed = pass.publishes();
-        self.commit(pass).map_err(|error| format!("{error:#}"))?;
-        self.policies.accept(candidate, &self.store);
-        self.name_everything();
+        self.enforce(pass, candidate)
+            .map_err(|error| format!("{error:#}"))?;
+        let generation = self.generation();
         log::info!(
-            "policy revision {} in force: {} rules, generation {}",
+            "policy revision {} in force: {} rules, generation {generation}",
             self.policies.revision(),
             self.policies.current().rules.len(),
-            self.generation(),
         );
         Ok(changed)
     }
 
+    fn enforce(&mut self, pass: Pass, candidate: Candidate) -> Result<()> {
+        self.commit(pass)?;
+        self.policies.accept(candidate, &self.store);
+        self.name_everything();
+        Ok(())
+    }
+
     fn reloaded(&mut self, changed: bool) -> ReloadReport {
+        let generation = self.generation();
         let policy = self.policies.current();
         ReloadReport {
             revision: self.policies.revision(),
             rules: policy.rules.len(),
             identities: policy.identities.len(),
-            generation: self.generation(),
+            generation,
             changed,
         }
     }
@@ -352,7 +368,11 @@ impl Daemon {
             }
         }
         if self.remarks != pass.remarks {
-            for remark in pass.remarks.iter().filter(|remark| !self.remarks.contains(remark)) {
+            for remark in pass
+                .remarks
+                .iter()
+                .filter(|remark| !self.remarks.contains(remark))
+            {
                 log::warn!("{remark}");
             }
             self.remarks = pass.remarks;
@@ -377,18 +397,24 @@ impl Daemon {
 
     /// Something went wrong: it is told once, and tried again later.
     fn failed(&mut self, failures: Vec<String>) {
-        for failure in failures.iter().filter(|failure| !self.failures.contains(failure)) {
+        for failure in failures
+            .iter()
+            .filter(|failure| !self.failures.contains(failure))
+        {
             log::error!("{failure}");
         }
         self.failures = failures;
         let (shortest, longest) = RETRY;
-        let pause = self.retry.map_or(shortest, |(_, pause)| (pause * 2).min(longest));
+        let pause = self
+            .retry
+            .map_or(shortest, |(_, pause)| (pause * 2).min(longest));
         self.retry = Some((Instant::now() + pause, pause));
     }
 
     fn name_everything(&self) {
         let policy = self.policies.current();
-        self.hub.rename(Names::new(&self.inventory, policy, &self.compiled));
+        self.hub
+            .rename(Names::new(&self.inventory, policy, &self.compiled));
     }
 
     fn watch_files(&mut self) {
@@ -399,11 +425,13 @@ impl Daemon {
 
     /// The generation that judges; 0 while it cannot be told.
     pub fn generation(&mut self) -> u64 {
-        self.kernel.observe().map_or(0, |actual| actual.active.generation)
+        self.kernel
+            .observe()
+            .map_or(0, |actual| actual.active.generation)
     }
 
     fn end(self, end: End) -> Result<()> {
-        notify_manager(&[sd_notify::NotifyState::Stopping]);
+        service::stopping();
         let End::Detach(request) = end else {
             log::info!("the daemon ends; enforcement goes on");
             return Ok(());
@@ -422,12 +450,5 @@ impl Daemon {
         };
         let _ = request.reply.send(Response::Stopping(report));
         Ok(())
-    }
-}
-
-/// Tells systemd, if it started us.
-fn notify_manager(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        log::warn!("tell systemd: {error}");
     }
 }
