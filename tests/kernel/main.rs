@@ -484,6 +484,12 @@ fn maps_of_another_size_are_replaced_with_their_connections_while_the_old_ones_j
             Some(&wanted.live.attachments[&veth].constants),
             "who is behind an interface is known all the while"
         );
+        // As long as an interface uses the old ones, they stay.
+        let nothing = Plan {
+            operations: vec![Operation::AwaitReaders],
+        };
+        kernel.apply(&nothing).expect("apply");
+        assert!(host.all_pins().contains("maps-1/bodies"));
         // A connection that began in between.
         insert_flow(host, "maps-1/flows", 2);
         drop(kernel);
