@@ -1,0 +1,71 @@
+//! What the kernel part is told by the configuration, which has checked it.
+
+use std::path::PathBuf;
+
+use crate::config::{Attach, Config, Limits, MarkShift, Timeouts};
+
+/// Bytes of events that nobody has read yet: a power of two, at least a page.
+const EVENT_BYTES: u32 = 1 << 20;
+/// Datagrams of which fragments are on the way.
+const FRAGMENTS: u32 = 8_192;
+/// Pairs of endpoint and reason whose events are counted against the limit.
+const EVENT_LIMITS: u32 = 4_096;
+
+/// Everything that is decided before the first program is loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KernelSettings {
+    /// A folder of its own on a bpffs; what is pinned there outlives the daemon. If its parent is no
+    /// bpffs, one is mounted there.
+    pub pin_directory: PathBuf,
+    /// How programs are attached.
+    pub attach: Attach,
+    /// Which half of the packet mark is ours.
+    pub mark_shift: MarkShift,
+    /// How much is made room for.
+    pub limits: Limits,
+    /// When a flow is as good as gone.
+    pub timeouts: Timeouts,
+    /// Events a second, for each endpoint and reason.
+    pub event_burst: u32,
+}
+
+impl From<&Config> for KernelSettings {
+    fn from(config: &Config) -> Self {
+        Self {
+            pin_directory: config.pin_directory.clone(),
+            attach: config.attach,
+            mark_shift: config.mark_shift,
+            limits: config.limits,
+            timeouts: config.timeouts,
+            event_burst: config.events.burst,
+        }
+    }
+}
+
+impl Default for KernelSettings {
+    fn default() -> Self {
+        Self::from(&Config::default())
+    }
+}
+
+impl KernelSettings {
+    /// How many entries a map is to have; `None` where the programs say so.
+    pub(super) fn entries(&self, map: &str) -> Option<u32> {
+        let limits = &self.limits;
+        Some(match map {
+            "steps" => limits.steps,
+            "policy" => limits.policy_entries,
+            "networks4" | "networks6" => limits.networks,
+            "addresses" => limits.addresses,
+            // Number 0 has an entry too, though nobody has that number.
+            "endpoints" | "endpoint_traffic" => limits.endpoints + 1,
+            "rule_hits" => limits.rules + 1,
+            "flows" => limits.flows,
+            "new_flows" => limits.new_flows,
+            "fragments" => FRAGMENTS,
+            "events" => EVENT_BYTES,
+            "event_limits" => EVENT_LIMITS,
+            _ => return None,
+        })
+    }
+}
