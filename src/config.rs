@@ -11,7 +11,6 @@ use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::inventory::model::MacAddress;
-use crate::kernel::{self, AttachMode, KernelSettings, MapSizes};
 use crate::policy::model::Pattern;
 
 /// Where the configuration is if nobody says otherwise.
@@ -95,16 +94,6 @@ pub enum MarkShift {
     /// Bits 16 to 31.
     #[default]
     High,
-}
-
-impl From<Attach> for AttachMode {
-    fn from(attach: Attach) -> Self {
-        match attach {
-            Attach::Auto => Self::Auto,
-            Attach::Tcx => Self::Tcx,
-            Attach::Clsact => Self::Clsact,
-        }
-    }
 }
 
 impl MarkShift {
@@ -340,40 +329,6 @@ pub struct Events {
 impl Default for Events {
     fn default() -> Self {
         Self { burst: 10 }
-    }
-}
-
-impl Config {
-    /// What the kernel room needs to know.
-    #[must_use]
-    pub fn kernel(&self) -> KernelSettings {
-        let defaults = KernelSettings::default();
-        KernelSettings {
-            pin_directory: self.pin_directory.clone(),
-            attach: self.attach.into(),
-            sizes: MapSizes {
-                steps: self.limits.steps,
-                policy: self.limits.policy_entries,
-                networks: self.limits.networks,
-                addresses: self.limits.addresses,
-                endpoints: self.limits.endpoints,
-                rules: self.limits.rules,
-                new_flows: self.limits.new_flows,
-                flows: self.limits.flows,
-                ..defaults.sizes
-            },
-            mark_shift: self.mark_shift.bits(),
-            event_burst: self.events.burst,
-            timeouts: kernel::Timeouts {
-                new: self.timeouts.new,
-                tcp: self.timeouts.tcp,
-                closing: self.timeouts.closing,
-                udp: self.timeouts.udp,
-                icmp: self.timeouts.icmp,
-                other: self.timeouts.other,
-                ..defaults.timeouts
-            },
-        }
     }
 }
 
