@@ -13,8 +13,10 @@ use std::sync::{Arc, Once};
 
 use libbpf_rs::PrintLevel;
 
+/// What the build generates from the packet path. Public for the tests that run it directly.
+#[doc(hidden)]
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
-mod skeleton {
+pub mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/bridgewall.skel.rs"));
 }
 pub use skeleton::types as abi;
@@ -26,7 +28,7 @@ mod bytes;
 mod counters;
 mod encode;
 mod error;
-pub mod events;
+mod events;
 mod flows;
 mod loader;
 mod maps;
@@ -39,14 +41,15 @@ mod template;
 
 pub use counters::{Counter, EndpointTraffic, EventLosses};
 pub use error::{Error, ErrorKind, Errors, Result};
-pub use events::EventReader;
+pub use events::{EventReader, NoEvent, parse_event};
 pub use flows::{Expired, Flow, FlowEnd, FlowState};
 pub use loader::Adoption;
 pub use probe::Features;
-pub use settings::{AttachMode, KernelSettings, MapSizes, PIN_DIRECTORY, Timeouts};
+pub use settings::KernelSettings;
 
+use crate::config::Attach;
 use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
-use crate::state::desired::{Attachment, TemplateConstants};
+use crate::state::desired::Attachment;
 use crate::state::numbers::{EndpointNumber, RuleNumber};
 use crate::state::plan::{Operation, Plan};
 use active::ActiveWord;
@@ -86,10 +89,9 @@ impl Kernel {
     /// change it. What judged before does so still.
     pub fn open(settings: KernelSettings) -> Result<Self> {
         log_what_libbpf_says();
-        settings.check()?;
         let pins = Pins::create(&settings.pin_directory)?;
         let features = Features::probe();
-        if settings.attach == AttachMode::Tcx && !features.tcx {
+        if settings.attach == Attach::Tcx && !features.tcx {
             return Err(Error::found(
                 "attach by tcx, as the configuration says",
                 "this kernel has none (Linux 6.6 has); write auto or clsact",
@@ -100,15 +102,18 @@ impl Kernel {
             settings: body_settings,
             predecessors,
             adoption,
-            verified,
+            mut verified,
         } = loader::load(&pins, &settings)?;
         // One template is built for nobody: an interface must not be the first to find out that this
         // kernel refuses it.
-        let nobody = TemplateConstants {
-            number: EndpointNumber::FIRST,
-            sender: None,
-        };
-        let tags = Template::load(&maps, &body_settings, &nobody)?.tags()?;
+        let template = Template::load(&maps, &body_settings, &template::fullest_constants())?;
+        let programs = template.info()?;
+        let tags = TemplateTags::new(&programs);
+        verified.extend(
+            ["from_endpoint", "to_endpoint"]
+                .into_iter()
+                .zip(programs.map(|program| program.verified_instructions)),
+        );
         let active = ActiveWord::map(&maps.active)?;
         let barrier = ReaderBarrier::new()
             .map_err(|error| Error::io("make a map of maps, to wait for readers", &error))?;
@@ -147,7 +152,7 @@ impl Kernel {
         self.features
     }
 
-    /// Instructions that the verifier looked at, by program body.
+    /// Instructions that the verifier looked at, by program; of a template with all that it can have.
     #[must_use]
     pub fn verified_instructions(&self) -> &[(&'static str, u32)] {
         &self.verified
@@ -200,7 +205,7 @@ impl Kernel {
         Ok(Some(ActualAttachment {
             constants: found.constants,
             mechanism: found.mechanism,
-            sound: found.sound && self.settings.attach.allows(found.mechanism),
+            sound: found.sound && probe::allows(self.settings.attach, found.mechanism),
         }))
     }
 

@@ -1,0 +1,18 @@
+//! The packet path on crafted frames: the real programs, run by BPF_PROG_TEST_RUN through their
+//! templates. Needs root, touches no interface.
+
+mod budget;
+mod errors;
+mod fixture;
+mod flows;
+mod fragments;
+mod frame;
+mod groups;
+mod icmp;
+mod neighbours;
+mod node;
+mod parser;
+mod receiver;
+mod report;
+mod sender;
+mod verdicts;
