@@ -30,6 +30,7 @@ mod encode;
 mod error;
 mod events;
 mod flows;
+mod layout;
 mod loader;
 mod maps;
 mod observe;
