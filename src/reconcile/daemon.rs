@@ -375,7 +375,11 @@ impl Daemon {
                 .iter()
                 .filter(|remark| !self.remarks.contains(remark))
             {
-                log::warn!("{remark}");
+                if remark.is_trouble() {
+                    log::warn!("{remark}");
+                } else {
+                    log::info!("{remark}");
+                }
             }
             self.remarks = pass.remarks;
         }
