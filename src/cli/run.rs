@@ -11,8 +11,9 @@ use crate::config::Config;
 use crate::control::lock::DaemonLock;
 
 const EXAMPLES: &str = "\
-Enforcement does not end with the daemon: see `bridgewall stop --detach`. SIGHUP is `reload`, SIGTERM
-and Ctrl-C are `stop`. RUST_LOG sets how much it says: error, warn, info (the default), debug.
+Enforcement does not end with the daemon: see `bridgewall stop --detach`. SIGHUP is `reload`;
+SIGTERM and Ctrl-C are `stop`. RUST_LOG sets how much it says: error, warn, info (the default) or
+debug.
 
 Examples:
   systemctl start bridgewall
