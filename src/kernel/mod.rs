@@ -30,6 +30,7 @@ mod encode;
 mod error;
 mod events;
 mod flows;
+mod layout;
 mod loader;
 mod maps;
 mod observe;
@@ -447,13 +448,17 @@ impl KernelReader {
 }
 
 /// What libbpf says goes where everything else is logged. It warns of what is looked for and not
-/// found, too: errors that matter come back as errors, and the verifier's words are worth a warning.
+/// found, too, and of constants that bodies have no use for: errors that matter come back as errors,
+/// and the verifier's words are worth a warning.
 fn log_what_libbpf_says() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         libbpf_rs::set_print(Some((PrintLevel::Info, |level, text| {
             let text = text.trim_end();
-            if level == PrintLevel::Warn && !text.contains("Kernel error message") {
+            let harmless = ["Kernel error message", "failed to bind map"]
+                .iter()
+                .any(|known| text.contains(known));
+            if level == PrintLevel::Warn && !harmless {
                 log::warn!("{text}");
             } else {
                 log::debug!("{text}");

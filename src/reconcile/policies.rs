@@ -14,6 +14,12 @@ use crate::policy::{Snapshot, Trust, drop_in_folder, load_with_snapshot};
 /// Name of the last good policy in the [`Store`].
 const LAST_GOOD: &str = "last-good-policy";
 
+/// There is no policy to enforce: the files are refused, and no good one was kept. The daemon cannot
+/// start until somebody mends the files.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}\nthere is no good policy to fall back on")]
+pub struct PolicyRefused(pub String);
+
 /// A policy that was read and is valid in itself, but not in force yet.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -59,7 +65,7 @@ impl Policies {
             Err(report) => {
                 let refusal = report.render(false);
                 let Some(candidate) = last_good(store)? else {
-                    bail!("{refusal}\nthere is no good policy to fall back on");
+                    bail!(PolicyRefused(refusal));
                 };
                 log::error!("policy refused, the last good one is in force:\n{refusal}");
                 (candidate, report.files().to_vec(), Some(refusal))
