@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 
 use super::{firewall, policy};
+use crate::common::daemon::Daemon;
 use crate::common::probe;
 use crate::common::sandbox::Sandbox;
 use crate::common::service::Service;
