@@ -3,6 +3,7 @@
  * The contract between the programs and the daemon: every number, key and value that both sides
  * read or write. Nothing else is shared. The Rust side uses the types that the build generates from
  * this header, never a copy by hand; sizes and offsets are asserted here and in src/kernel/abi.rs.
+ * Numbers that Rust needs too are enumerators, because a #define is lost on the way there.
  *
  * Rules of the house: fixed-width integers, padding spelled out and zero, addresses and ports of a
  * packet in network byte order (__be), all else in host byte order.
@@ -14,15 +15,20 @@
 
 /* Raised whenever a map's layout or the meaning of a value changes. Pins of another layout are
  * never adopted. */
-#define LAYOUT_VERSION 1
+enum layout {
+	LAYOUT_VERSION = 1,
+};
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
 /* Upper bounds; the daemon sets each map's max_entries from its configuration, below these. */
-#define ENDPOINT_NUMBER_MAX 32767 /* 15 bits: what the packet mark has room for */
-#define LOCAL_IDENTITY_MAX 16383  /* identities of endpoints and of the host */
-#define STEP_LIST_MAX 131071      /* longest list of steps; bounds the binary search */
-#define SENDER_ADDRESSES_MAX 8    /* addresses of one family an endpoint may send from */
+enum limit {
+	ENDPOINT_NUMBER_MAX = 32767, /* 15 bits: what the packet mark has room for */
+	LOCAL_IDENTITY_MAX = 16383,  /* identities of endpoints and of the host */
+	STEP_LIST_MAX = 131071,      /* longest list of steps; bounds the binary search */
+	SENDER_ADDRESSES_MAX = 8,    /* addresses of one family an endpoint may send from */
+	EVENT_BYTES = 96,            /* of a packet's beginning, from its Ethernet header */
+};
 
 /* ---- Identities -------------------------------------------------------------------------- */
 
@@ -35,10 +41,12 @@
  *   0x80000000 | n       the world outside, internet: one number for each set of networks
  *   0xc0000000 | n       the world outside, local ranges (RFC 1918, 4193, 6598, link-local)
  */
-#define IDENTITY_NONE 0u
-#define IDENTITY_HOST 1u
-#define IDENTITY_WORLD_BIT 0x80000000u
-#define IDENTITY_LAN_BIT 0x40000000u
+enum identity {
+	IDENTITY_NONE = 0,
+	IDENTITY_HOST = 1,
+	IDENTITY_LAN_BIT = 0x40000000,
+	IDENTITY_WORLD_BIT = 0x80000000u,
+};
 
 enum peer_kind {
 	PEER_HOST = 0,
@@ -76,7 +84,9 @@ enum verdict {
 	VERDICT_DENY = 3,  /* a rule speaks against it */
 };
 
-#define STEP_LOG 1u /* the rule asks for an event for every new connection */
+enum step_flag {
+	STEP_LOG = 1, /* the rule asks for an event for every new connection */
+};
 
 struct policy_step {
 	__u32 from;
@@ -119,8 +129,9 @@ struct address {
 	__be32 word[4];
 };
 
-/* Who owns an address of this host. zone: the bridge's ifindex for link-local addresses (the same
- * one may be in use on every bridge), else 0. */
+/* Who owns an address of this host. zone: for IPv6 link-local addresses (fe80::/10; the same one may
+ * be in use on every bridge) the bridge's ifindex, or the interface's own where it has no bridge;
+ * for all others 0. */
 struct local_address_key {
 	struct address address;
 	__u32 zone;
@@ -157,7 +168,9 @@ struct network {
 
 /* ---- The template's constants ------------------------------------------------------------ */
 
-#define ENDPOINT_NAMED 1u /* it is known whose interface this is; without it nothing passes */
+enum endpoint_flag {
+	ENDPOINT_NAMED = 1, /* it is known whose interface this is; without it nothing passes */
+};
 
 /* Written into read-only data before a template is loaded, one template an interface. */
 struct endpoint_constants {
@@ -183,14 +196,17 @@ struct endpoint_constants {
  *
  * A container cannot set it: marks are cleared at the border of a network namespace.
  */
-#define MARK_JUDGED 0x8000u
-#define MARK_NUMBER 0x7fffu
+enum mark {
+	MARK_JUDGED = 0x8000,
+	MARK_NUMBER = 0x7fff,
+};
 
 /* ---- Flows ------------------------------------------------------------------------------- */
 
-/* One entry a connection, whichever way a packet goes: `low` is the smaller of (address, port),
- * compared as big-endian numbers. ICMP: both ports are the echo identifier and icmp_type is the
- * request's type; otherwise 0. zone as in local_address_key. */
+/* One entry a connection, whichever way a packet goes: `low` is the smaller address, compared as a
+ * big-endian number (they are never equal). ICMP: both ports are the echo identifier, icmp_type is
+ * the request's type, and icmp_low_asks says who sends the requests, for two hosts may ask each
+ * other with the same identifier; otherwise these are 0. zone as in local_address_key. */
 struct flow_key {
 	struct address low;
 	struct address high;
@@ -198,34 +214,40 @@ struct flow_key {
 	__be16 high_port;
 	__u8 protocol;
 	__u8 icmp_type;
-	__u16 _pad;
+	__u8 icmp_low_asks;
+	__u8 _pad;
 	__u32 zone;
 };
 
 enum flow_state {
 	FLOW_NEW = 0,         /* only the opener has spoken */
 	FLOW_ESTABLISHED = 1, /* the other side has answered */
-	FLOW_CLOSING = 2,     /* TCP: a FIN or RST was seen */
+	FLOW_CLOSING = 2,     /* TCP: a RST, or both FINs, were seen */
 };
 
-#define FLOW_OPENER_LOW 1u  /* the opener is `low` */
-#define FLOW_OPENER_HOST 2u /* the opener is the host itself */
-#define FLOW_TARGET_HOST 4u /* the target is the host itself */
-#define FLOW_FIN_OPENER 8u
-#define FLOW_FIN_TARGET 16u
+enum flow_flag {
+	FLOW_OPENER_LOW = 1,  /* the opener is `low` */
+	FLOW_OPENER_HOST = 2, /* the opener is the host itself */
+	FLOW_TARGET_HOST = 4, /* the target is the host itself */
+	FLOW_FIN_OPENER = 8,
+	FLOW_FIN_TARGET = 16,
+	FLOW_SAME_BRIDGE = 32, /* opener and target are endpoints on one bridge */
+};
 
 struct flow {
-	__u64 generation; /* that judged it last */
-	__u64 last_seen;  /* nanoseconds, coarse monotonic clock; written at most once a second */
-	__u32 opener;     /* endpoint number, 0: the host or the world */
-	__u32 target;     /* endpoint number, 0: the host or the world */
-	__u32 selector;   /* what the opener asked for, to judge again */
+	__u64
+	    generation; /* that allowed it last; 0: it was refused since (published ones begin at 1) */
+	__u64 last_seen; /* nanoseconds, coarse monotonic clock; written at most once a second */
+	__u32 opener;    /* endpoint number, 0: the host or the world */
+	__u32 target;    /* endpoint number, 0: the host or the world */
+	__u32 selector;  /* what the opener asked for, to judge again */
 	__u8 state;
 	__u8 flags;
 	__u16 _pad;
 };
 
-/* Fragments after the first have no ports: the first one leaves its selector and ports here. */
+/* Fragments after the first have no ports: the first one leaves what it says here. protocol: 0 for
+ * IPv6, where it is no part of a fragment's identity (RFC 8200, 4.5). */
 struct fragment_key {
 	struct address source;
 	struct address destination;
@@ -241,7 +263,9 @@ struct fragment {
 	__be16 destination_port;
 	__u8 icmp_type;
 	__u8 icmp_code;
-	__u16 _pad;
+	__u8 protocol;
+	__u8
+	    header_blocks; /* 8-byte blocks that hold headers: later fragments must lie beyond them */
 };
 
 /* ---- Why a packet was dropped ------------------------------------------------------------- */
@@ -250,49 +274,49 @@ struct fragment {
  * src/observe/reason.rs, checked to be complete by the compiler. */
 enum drop_reason {
 	DROP_NONE = 0,
-	DROP_POLICY_DEFAULT,	   /* no rule allows it */
-	DROP_POLICY_DENY,	   /* a rule denies it */
-	DROP_ENDPOINT_UNNAMED,	   /* armed, but nobody has said yet whose interface it is */
-	DROP_ENDPOINT_UNKNOWN,	   /* no record for this endpoint number */
-	DROP_IDENTITY_MISSING,	   /* an address or identity that should be in a map is not */
-	DROP_BODY_MISSING,	   /* a tail call found no program */
-	DROP_PULL_FAILED,	   /* the header could not be made readable */
-	DROP_TRUNCATED,		   /* shorter than its headers say */
-	DROP_ETHERTYPE,		   /* neither IPv4, IPv6 nor ARP */
-	DROP_VLAN,		   /* tagged, in the frame or in the metadata */
-	DROP_SOURCE_MAC,	   /* not the endpoint's own */
-	DROP_SOURCE_IPV4,	   /* not the endpoint's own */
-	DROP_SOURCE_IPV6,	   /* not the endpoint's own */
-	DROP_SOURCE_UNPROVEN,	   /* an endpoint's address, but not from that endpoint */
-	DROP_ARP,		   /* malformed, or speaks for somebody else */
+	DROP_POLICY_DEFAULT,       /* no rule allows it */
+	DROP_POLICY_DENY,          /* a rule denies it */
+	DROP_ENDPOINT_UNNAMED,     /* armed, but nobody has said yet whose interface it is */
+	DROP_ENDPOINT_UNKNOWN,     /* no record for this endpoint number */
+	DROP_IDENTITY_MISSING,     /* an address or identity that should be in a map is not */
+	DROP_BODY_MISSING,         /* a tail call found no program */
+	DROP_PULL_FAILED,          /* the header could not be made readable */
+	DROP_TRUNCATED,            /* shorter than its headers say */
+	DROP_ETHERTYPE,            /* neither IPv4, IPv6 nor ARP */
+	DROP_VLAN,                 /* tagged, in the frame or in the metadata */
+	DROP_SOURCE_MAC,           /* not the endpoint's own */
+	DROP_SOURCE_IPV4,          /* not the endpoint's own */
+	DROP_SOURCE_IPV6,          /* not the endpoint's own */
+	DROP_SOURCE_UNPROVEN,      /* an endpoint's address, but not from that endpoint */
+	DROP_ARP,                  /* malformed, or speaks for somebody else */
 	DROP_NEIGHBOUR_DISCOVERY,  /* malformed, or speaks for somebody else (RFC 4861, 7.1) */
 	DROP_ROUTER_ADVERTISEMENT, /* from an endpoint, and redirects */
-	DROP_IPV4_HEADER,	   /* version, length, total length */
-	DROP_IPV4_SOURCE_ROUTE,	   /* loose or strict source routing */
-	DROP_IPV6_HEADER,	   /* version, payload length */
-	DROP_IPV6_EXTENSION,	   /* unknown, misplaced, too many, routing header type 0 */
-	DROP_ADDRESS,		   /* an address that must not be on the wire: loopback, mapped, ... */
-	DROP_FRAGMENT,		   /* overlapping, too small, beyond 64 KiB, more than one header */
-	DROP_FRAGMENT_UNKNOWN,	   /* a later fragment whose first one was not seen */
-	DROP_L4_HEADER,		   /* TCP, UDP, SCTP or ICMP header malformed */
-	DROP_TCP_FLAGS,		   /* no such combination: SYN+FIN, none, ... */
-	DROP_NO_FLOW,		   /* TCP that can only belong to a connection, and there is none */
-	DROP_ICMP_FAMILY,	   /* ICMP in IPv6 or ICMPv6 in IPv4 */
-	DROP_ICMP_ERROR,	   /* an error about an error, or with a malformed quotation */
-	DROP_MARK,		   /* judged for another receiver */
-	DROP_NOT_ADDRESSED,	   /* flooded by the bridge: another one's MAC address */
-	DROP_FLOW_TABLE_FULL,	   /* no room for a new connection */
-	DROP_FLOW_INSERT,	   /* the kernel refused the entry */
-	DROP_DHCP_SERVER,	   /* a DHCP or DHCPv6 server's message from an endpoint */
-	DROP_MULTICAST_QUERY,	   /* an IGMP or MLD query from an endpoint */
+	DROP_IPV4_HEADER,          /* version, length, total length */
+	DROP_IPV4_SOURCE_ROUTE,    /* loose or strict source routing */
+	DROP_IPV6_HEADER,          /* version, payload length */
+	DROP_IPV6_EXTENSION,       /* unknown, misplaced, too many, routing header type 0 */
+	DROP_ADDRESS,          /* an address that must not be on the wire: loopback, mapped, ... */
+	DROP_FRAGMENT,         /* overlapping, too small, beyond 64 KiB, more than one header */
+	DROP_FRAGMENT_UNKNOWN, /* a later fragment whose first one was not seen */
+	DROP_L4_HEADER,        /* TCP, UDP, SCTP or ICMP header malformed */
+	DROP_TCP_FLAGS,        /* no such combination: SYN+FIN, none, ... */
+	DROP_NO_FLOW,          /* TCP that can only belong to a connection, and there is none */
+	DROP_ICMP_FAMILY,      /* ICMP in IPv6 or ICMPv6 in IPv4 */
+	DROP_ICMP_ERROR,       /* an error about an error, or with a malformed quotation */
+	DROP_MARK,             /* judged for another receiver */
+	DROP_NOT_ADDRESSED,    /* flooded by the bridge: another one's MAC address */
+	DROP_FLOW_TABLE_FULL,  /* no room for a new connection */
+	DROP_FLOW_INSERT,      /* the kernel refused the entry */
+	DROP_DHCP_SERVER,      /* a DHCP or DHCPv6 server's message from an endpoint */
+	DROP_MULTICAST_QUERY,  /* an IGMP or MLD query from an endpoint */
 	DROP_REASONS,
 };
 
 /* ---- Events ------------------------------------------------------------------------------ */
 
-#define EVENT_BYTES 96 /* of the packet's beginning, from its Ethernet header */
-
-#define EVENT_ALLOWED_NEW 1u /* a new connection that was allowed */
+enum event_flag {
+	EVENT_ALLOWED_NEW = 1, /* a new connection that was allowed */
+};
 
 struct event {
 	__u64 time; /* nanoseconds since boot, monotonic */
@@ -330,10 +354,10 @@ enum hook {
 	HOOKS = 2,
 };
 
-/* At most `burst` events at once and then `burst` a second, for each endpoint and reason. */
+/* At most `burst` events a second, for each endpoint and reason. */
 struct event_limit_key {
 	__u32 endpoint;
-	__u32 reason;
+	__u32 reason; /* of a drop; else DROP_REASONS + verdict */
 };
 
 struct event_limit {
@@ -356,13 +380,24 @@ struct endpoint_counters {
 
 /* Events that did not reach the daemon, by cause. */
 enum event_loss {
-	EVENT_LOST_FULL = 0,	/* the ring buffer was full */
+	EVENT_LOST_FULL = 0,    /* the ring buffer was full */
 	EVENT_LOST_LIMITED = 1, /* over the rate limit */
 	EVENT_LOSSES = 2,
 };
 
 /* What the daemon asks of the programs, in the `observe` array. */
-#define OBSERVE_ALLOWED 1u /* report allowed new connections too */
+enum observe_flag {
+	OBSERVE_ALLOWED = 1, /* report allowed new connections too */
+};
+
+/* ---- From template to body ---------------------------------------------------------------- */
+
+/* What a template hands to the body that it tail-calls: index in skb->cb. */
+enum handover {
+	HANDOVER_ENDPOINT = 0, /* endpoint number */
+	HANDOVER_REASON = 1,   /* for BODY_DROP: enum drop_reason */
+	HANDOVER_HOOK = 2,     /* enum hook */
+};
 
 /* ---- The program table ------------------------------------------------------------------- */
 
@@ -372,5 +407,24 @@ enum body {
 	BODY_DROP = 2, /* counts and reports a drop that a template decided */
 	BODIES = 3,
 };
+
+/* ---- Layout ------------------------------------------------------------------------------ */
+
+_Static_assert(sizeof(struct policy_step) == 12, "layout");
+_Static_assert(sizeof(struct step_list) == 8, "layout");
+_Static_assert(sizeof(struct policy_key) == 8, "layout");
+_Static_assert(sizeof(struct identity_record) == 64, "layout");
+_Static_assert(sizeof(struct local_address_key) == 20, "layout");
+_Static_assert(sizeof(struct endpoint) == 16, "layout");
+_Static_assert(sizeof(struct network4_key) == 12, "layout");
+_Static_assert(sizeof(struct network6_key) == 24, "layout");
+_Static_assert(sizeof(struct endpoint_constants) == 184, "layout");
+_Static_assert(sizeof(struct flow_key) == 44, "layout");
+_Static_assert(sizeof(struct flow) == 32, "layout");
+_Static_assert(sizeof(struct fragment_key) == 44, "layout");
+_Static_assert(sizeof(struct fragment) == 16, "layout");
+_Static_assert(sizeof(struct event) == 200, "layout");
+_Static_assert(sizeof(struct counter) == 16, "layout");
+_Static_assert(sizeof(struct endpoint_counters) == 64, "layout");
 
 #endif

@@ -14,7 +14,7 @@
 const volatile struct endpoint_constants endpoint_constants SEC(".rodata.endpoint");
 
 /* Of the bodies, the same on every interface: written once a start by src/kernel/loader.rs. */
-const volatile struct {
+const volatile struct settings {
 	/* Where our 16 bits of skb->mark begin: 0 or 16. */
 	__u32 mark_shift;
 	/* Events at once, and a second, for each endpoint and drop reason. */
@@ -27,14 +27,39 @@ const volatile struct {
 	__u32 timeout_icmp;
 	__u32 timeout_other;
 } settings = {
-	.mark_shift = 16,
-	.event_burst = 10,
-	.timeout_new = 30,
-	.timeout_tcp = 21600,
-	.timeout_closing = 30,
-	.timeout_udp = 180,
-	.timeout_icmp = 30,
-	.timeout_other = 600,
+    .mark_shift = 16,
+    .event_burst = 10,
+    .timeout_new = 30,
+    .timeout_tcp = 21600,
+    .timeout_closing = 30,
+    .timeout_udp = 180,
+    .timeout_icmp = 30,
+    .timeout_other = 600,
 };
+
+/*
+ * Types that stand in no map's definition, but that the daemon reads: this constant puts them where
+ * the build finds them when it generates the Rust types. Nothing reads or writes it.
+ */
+static const struct {
+	enum layout layout;
+	enum limit limit;
+	enum identity identity;
+	enum side side;
+	enum peer_kind peer_kind;
+	enum verdict verdict;
+	enum step_flag step_flag;
+	enum endpoint_flag endpoint_flag;
+	enum mark mark;
+	enum flow_flag flow_flag;
+	enum flow_state flow_state;
+	enum drop_reason drop_reason;
+	enum hook hook;
+	enum event_flag event_flag;
+	enum observe_flag observe_flag;
+	enum event_loss event_loss;
+	enum body body;
+	struct event event;
+} exported __attribute__((used));
 
 #endif

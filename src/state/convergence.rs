@@ -1,0 +1,646 @@
+//! Random desired states converge: plans are run against a machine that is as dumb as the kernel's
+//! maps, and that fails when an operation would be unsafe there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use proptest::prelude::*;
+
+use super::actual::{
+    Active, Actual, ActualAttachment, Capacity, KernelEndpoint, ListPlace, Mechanism, SlotImage,
+};
+use super::desired::{
+    AddressKey, AddressOwner, Attachment, Desired, EndpointRecord, LiveInventory, PolicyImage,
+    Sender, TemplateConstants,
+};
+use super::diff::plan;
+use super::numbers::{EndpointNumber, IdentityNumber, PairKey, RuleNumber, Slot};
+use super::plan::{Operation, PlanError, Table};
+use super::steps::{Step, StepList, Verdict};
+use crate::compile::compiled::Subject;
+use crate::inventory::model::MacAddress;
+use crate::policy::model::Side;
+use crate::policy::traffic::Selector;
+
+/// Small enough that lists of two policies sometimes do not fit beside each other.
+const CAPACITY: Capacity = Capacity {
+    steps: 20,
+    pairs: 24,
+    networks4: 24,
+    networks6: 4,
+    addresses: 16,
+    endpoints: 8,
+    rules: 8,
+};
+
+/// The kernel's maps, without any knowledge of what belongs together.
+struct Machine {
+    active: Active,
+    readers_of_standby: bool,
+    steps: Vec<Option<Step>>,
+    slots: [SlotImage; 2],
+    endpoints: BTreeMap<EndpointNumber, KernelEndpoint>,
+    addresses: BTreeMap<AddressKey, AddressOwner>,
+    ours: BTreeMap<u32, TemplateConstants>,
+    foreign: BTreeSet<u32>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self {
+            active: Active::from_raw(0),
+            readers_of_standby: true,
+            steps: vec![None; CAPACITY.steps as usize],
+            slots: [SlotImage::default(), SlotImage::default()],
+            endpoints: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            ours: BTreeMap::new(),
+            foreign: BTreeSet::from([101, 999]),
+        }
+    }
+
+    fn list(&self, place: ListPlace) -> Option<Arc<StepList>> {
+        let steps: Option<Vec<Step>> = self
+            .steps
+            .get(place.first as usize..place.end() as usize)?
+            .iter()
+            .copied()
+            .collect();
+        let steps = steps.filter(|steps| {
+            steps
+                .first()
+                .is_some_and(|step| step.from == Selector::FIRST)
+                && steps.windows(2).all(|pair| pair[0].from < pair[1].from)
+        })?;
+        Some(Arc::new(StepList::new(steps)))
+    }
+
+    /// A slot that may be written: not the one that judges, nor one that may still be read.
+    fn writable(&mut self, slot: Slot) -> &mut SlotImage {
+        assert_ne!(slot, self.active.slot, "the judging slot is written");
+        assert!(!self.readers_of_standby, "written while it may be read");
+        &mut self.slots[slot.index()]
+    }
+
+    fn run(&mut self, operation: &Operation) {
+        match operation {
+            Operation::RemoveAddresses(keys) => {
+                for key in keys {
+                    assert!(self.addresses.remove(key).is_some(), "{key:?} is not there");
+                }
+            }
+            Operation::SetEndpoints(entries) => {
+                for (number, endpoint) in entries {
+                    assert!(number.0 < CAPACITY.endpoints);
+                    let judging = self.active.slot.index();
+                    if let Some(before) = self.endpoints.get(number)
+                        && before.record.ifindex == endpoint.record.ifindex
+                        && before.identity[judging] != IdentityNumber::NONE
+                    {
+                        assert_eq!(
+                            before.identity[judging], endpoint.identity[judging],
+                            "an endpoint changes its identity in the judging slot"
+                        );
+                    }
+                    self.endpoints.insert(*number, *endpoint);
+                }
+            }
+            Operation::SetAddresses(entries) => {
+                for (key, owner) in entries {
+                    if let AddressOwner::Endpoint(number) = owner {
+                        assert!(
+                            self.endpoints.contains_key(number),
+                            "no record for {number:?}"
+                        );
+                    }
+                    self.addresses.insert(*key, *owner);
+                }
+                assert!(self.addresses.len() <= CAPACITY.addresses as usize);
+            }
+            Operation::AwaitReaders => self.readers_of_standby = false,
+            Operation::WriteLists(lists) => {
+                assert!(!self.readers_of_standby, "written while it may be read");
+                for (place, list) in lists {
+                    let judging = &self.slots[self.active.slot.index()];
+                    assert!(
+                        !judging.places().any(|known| known.overlaps(*place)),
+                        "a list that judges is written over"
+                    );
+                    assert_eq!(place.count as usize, list.steps().len());
+                    for (offset, step) in list.steps().iter().enumerate() {
+                        self.steps[place.first as usize + offset] = Some(*step);
+                    }
+                }
+            }
+            Operation::RemovePairs(slot, keys) => {
+                for key in keys {
+                    assert!(self.writable(*slot).pairs.remove(key).is_some());
+                }
+            }
+            Operation::SetPairs(slot, entries) => {
+                self.writable(*slot).pairs.extend(entries.iter().copied());
+                let both: usize = self.slots.iter().map(|slot| slot.pairs.len()).sum();
+                assert!(both <= CAPACITY.pairs as usize);
+            }
+            Operation::SetSubjects(slot, entries) => {
+                for (number, places) in entries {
+                    match places {
+                        Some(places) => self.writable(*slot).subjects.insert(*number, *places),
+                        None => self.writable(*slot).subjects.remove(number),
+                    };
+                }
+            }
+            Operation::ChangeNetworks(slot, change) => {
+                let networks = Arc::make_mut(&mut self.writable(*slot).networks);
+                for prefix in &change.remove {
+                    assert!(networks.remove(prefix).is_some());
+                }
+                networks.extend(change.set.iter().copied());
+                assert_eq!(*networks, *change.result);
+                let both: usize = self.slots.iter().map(|slot| slot.networks.len()).sum();
+                assert!(both <= CAPACITY.networks4 as usize);
+            }
+            Operation::Publish { generation, slot } => {
+                assert_eq!(*generation, self.active.generation + 1);
+                if *slot != self.active.slot {
+                    self.readers_of_standby = true;
+                }
+                self.active = Active {
+                    generation: *generation,
+                    slot: *slot,
+                };
+                for place in self.slots[slot.index()].places() {
+                    assert!(self.list(place).is_some(), "{place:?} holds no list");
+                }
+            }
+            Operation::Attach(ifindex, attachment) => {
+                let number = attachment.constants.number;
+                assert!(
+                    self.endpoints.contains_key(&number),
+                    "attached without record"
+                );
+                self.ours.insert(*ifindex, attachment.constants.clone());
+            }
+            Operation::Detach(ifindex) => {
+                assert!(self.ours.remove(ifindex).is_some());
+            }
+            Operation::ClearEndpoints(numbers) => {
+                for number in numbers {
+                    let owner = AddressOwner::Endpoint(*number);
+                    assert!(!self.addresses.values().any(|known| *known == owner));
+                    assert!(!self.ours.values().any(|known| known.number == *number));
+                    self.endpoints.remove(number);
+                }
+            }
+        }
+    }
+
+    fn observe(&self) -> Actual {
+        let mut actual = Actual::empty(CAPACITY, Mechanism::Tcx);
+        actual.active = self.active;
+        actual.slots = self.slots.clone();
+        for place in self.slots.iter().flat_map(SlotImage::places) {
+            if let Some(list) = self.list(place) {
+                actual.remember_list(place, list);
+            }
+        }
+        actual.endpoints = self.endpoints.clone();
+        actual.addresses = self.addresses.clone();
+        actual.attachments = self
+            .ours
+            .iter()
+            .map(|(&ifindex, constants)| {
+                let attachment = ActualAttachment {
+                    constants: Some(constants.clone()),
+                    mechanism: Mechanism::Tcx,
+                    sound: true,
+                };
+                (ifindex, attachment)
+            })
+            .collect();
+        actual
+    }
+
+    /// What really judges, with lists instead of places.
+    fn judging_policy(&self) -> PolicyImage {
+        let slot = &self.slots[self.active.slot.index()];
+        let list = |place: &ListPlace| self.list(*place).expect("a published list");
+        PolicyImage {
+            subjects: slot
+                .subjects
+                .iter()
+                .map(|(&number, places)| {
+                    let generic = places.each_ref().map(|kinds| kinds.each_ref().map(list));
+                    (number, Subject { generic })
+                })
+                .collect(),
+            pairs: slot
+                .pairs
+                .iter()
+                .map(|(&key, place)| (key, list(place)))
+                .collect(),
+            networks: Arc::clone(&slot.networks),
+            endpoints: self
+                .endpoints
+                .iter()
+                .map(|(&number, endpoint)| (number, endpoint.identity[self.active.slot.index()]))
+                .collect(),
+        }
+    }
+
+    fn live(&self) -> LiveInventory {
+        LiveInventory {
+            endpoints: self
+                .endpoints
+                .iter()
+                .map(|(&number, endpoint)| (number, endpoint.record))
+                .collect(),
+            addresses: self.addresses.clone(),
+            attachments: self
+                .ours
+                .iter()
+                .map(|(&ifindex, constants)| {
+                    let attachment = Attachment {
+                        interface: format!("veth{ifindex}"),
+                        constants: constants.clone(),
+                    };
+                    (ifindex, attachment)
+                })
+                .collect(),
+        }
+    }
+}
+
+fn step_list() -> impl Strategy<Value = Arc<StepList>> {
+    // Few different ones, so that policies share some.
+    (0..4_u32, 1..4_u32).prop_map(|(seed, length)| {
+        let steps = (0..length)
+            .map(|n| Step {
+                from: Selector::from_raw(n * 100).expect("on the line"),
+                verdict: if n % 2 == 0 {
+                    Verdict::Drop
+                } else {
+                    Verdict::Allow
+                },
+                rule: RuleNumber(seed + n),
+                log: false,
+            })
+            .collect();
+        Arc::new(StepList::new(steps))
+    })
+}
+
+fn policy_image() -> impl Strategy<Value = PolicyImage> {
+    let subject = proptest::collection::vec(step_list(), 8).prop_map(|lists| Subject {
+        generic: std::array::from_fn(|side| {
+            std::array::from_fn(|kind| Arc::clone(&lists[side * 4 + kind]))
+        }),
+    });
+    let pair = (any::<bool>(), 1..4_u32, 1..4_u32).prop_map(|(egress, subject, peer)| PairKey {
+        side: if egress { Side::Egress } else { Side::Ingress },
+        subject: IdentityNumber(subject),
+        peer: IdentityNumber(peer),
+    });
+    let prefix = (0..12_u8).prop_map(|n| {
+        IpNet::new(Ipv4Addr::new(10, n, 0, 0).into(), 16).expect("16 bits are few enough")
+    });
+    (
+        proptest::collection::btree_map((1..5_u32).prop_map(IdentityNumber), subject, 0..3),
+        proptest::collection::btree_map(pair, step_list(), 0..14),
+        proptest::collection::btree_map(prefix, (0..3_u32).prop_map(IdentityNumber::lan), 0..13),
+        proptest::collection::vec(proptest::option::of(2..5_u32), 7),
+    )
+        .prop_map(|(subjects, pairs, networks, endpoints)| PolicyImage {
+            subjects,
+            pairs,
+            networks: Arc::new(networks),
+            endpoints: (1..)
+                .zip(endpoints)
+                .filter_map(|(number, identity)| {
+                    Some((EndpointNumber(number), IdentityNumber(identity?)))
+                })
+                .collect(),
+        })
+}
+
+fn live_inventory() -> impl Strategy<Value = LiveInventory> {
+    let endpoint = (100..104_u32, any::<bool>(), 1..6_u8);
+    proptest::collection::btree_map(1..8_u32, endpoint, 0..6).prop_map(|endpoints| {
+        let mut live = LiveInventory::default();
+        live.addresses.insert(
+            AddressKey::new(IpAddr::V4(Ipv4Addr::new(172, 17, 0, 1)), 7),
+            AddressOwner::Host,
+        );
+        for (number, (ifindex, named, last)) in endpoints {
+            let number = EndpointNumber(number);
+            // Numbers meet other interfaces and other addresses, as after a restart.
+            let ifindex = ifindex + number.0 * 2;
+            let address = Ipv4Addr::new(172, 17, 0, 1 + last);
+            live.endpoints.insert(
+                number,
+                EndpointRecord {
+                    ifindex,
+                    bridge: Some(7),
+                },
+            );
+            let sender = named.then(|| Sender {
+                mac: MacAddress([2, 0, 0, 0, 0, last]),
+                ipv4: BTreeSet::from([address]),
+                ipv6: BTreeSet::new(),
+            });
+            if named {
+                live.addresses.insert(
+                    AddressKey::new(IpAddr::V4(address), 7),
+                    AddressOwner::Endpoint(number),
+                );
+            }
+            // One endpoint an interface: the one with the greater number is the later one.
+            live.attachments.insert(
+                ifindex,
+                Attachment {
+                    interface: format!("veth{ifindex}"),
+                    constants: TemplateConstants { number, sender },
+                },
+            );
+        }
+        live
+    })
+}
+
+fn desired() -> impl Strategy<Value = Desired> {
+    (policy_image(), live_inventory()).prop_map(|(mut policy, live)| {
+        policy
+            .endpoints
+            .retain(|number, _| live.endpoints.contains_key(number));
+        Desired { policy, live }
+    })
+}
+
+/// As [`Machine::judging_policy`] tells it: nobody is an identity there.
+fn with_nobodies(desired: &Desired) -> PolicyImage {
+    let mut policy = desired.policy.clone();
+    for number in desired.live.endpoints.keys() {
+        policy
+            .endpoints
+            .entry(*number)
+            .or_insert(IdentityNumber::NONE);
+    }
+    policy
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn random_desired_states_converge(
+        wishes in proptest::collection::vec((desired(), proptest::option::of(0..12_usize)), 1..8)
+    ) {
+        let mut machine = Machine::new();
+        let mut actual = machine.observe();
+        for (desired, cut) in wishes {
+            let plan = match plan(&actual, &desired) {
+                Ok(plan) => plan,
+                Err(PlanError::DoesNotFit { needed, available, .. }) => {
+                    prop_assert!(needed > 0 && available > 0);
+                    continue;
+                }
+                Err(error) => panic!("{error}"),
+            };
+            let done = cut.unwrap_or(plan.operations.len()).min(plan.operations.len());
+            for operation in &plan.operations[..done] {
+                machine.run(operation);
+                actual.apply(operation);
+            }
+            if done < plan.operations.len() {
+                // The daemon died: all it has is what it reads.
+                actual = machine.observe();
+                continue;
+            }
+            prop_assert_eq!(machine.judging_policy(), with_nobodies(&desired));
+            prop_assert_eq!(machine.live(), desired.live.clone());
+            prop_assert_eq!(&machine.foreign, &BTreeSet::from([101, 999]));
+
+            let observed = machine.observe();
+            prop_assert_eq!(&observed.slots, &actual.slots);
+            prop_assert_eq!(&observed.endpoints, &actual.endpoints);
+            prop_assert_eq!(&observed.addresses, &actual.addresses);
+            prop_assert_eq!(&observed.attachments, &actual.attachments);
+            prop_assert_eq!(observed.active, actual.active);
+            for (place, list) in &observed.lists {
+                prop_assert_eq!(actual.lists.get(place), Some(list));
+            }
+            for known in [&observed, &actual] {
+                let again = super::diff::plan(known, &desired).expect("what fits once fits twice");
+                prop_assert!(again.is_empty(), "a second pass finds {again:?}");
+            }
+        }
+    }
+}
+
+fn list(rule: u32) -> Arc<StepList> {
+    Arc::new(StepList::new(vec![Step {
+        from: Selector::FIRST,
+        verdict: Verdict::Drop,
+        rule: RuleNumber(rule),
+        log: false,
+    }]))
+}
+
+fn small() -> Desired {
+    let number = EndpointNumber(1);
+    let mut desired = Desired::default();
+    desired.policy.subjects.insert(
+        IdentityNumber(2),
+        Subject {
+            generic: std::array::from_fn(|_| std::array::from_fn(|_| list(0))),
+        },
+    );
+    desired.policy.endpoints.insert(number, IdentityNumber(2));
+    desired.live = inventory(&[(1, 2)]);
+    desired
+}
+
+/// Endpoints by number and last byte of their address.
+fn inventory(endpoints: &[(u32, u8)]) -> LiveInventory {
+    let mut live = LiveInventory::default();
+    for &(number, last) in endpoints {
+        let number = EndpointNumber(number);
+        let address = Ipv4Addr::new(172, 17, 0, last);
+        live.endpoints.insert(
+            number,
+            EndpointRecord {
+                ifindex: 100 + number.0,
+                bridge: Some(7),
+            },
+        );
+        live.addresses.insert(
+            AddressKey::new(address.into(), 7),
+            AddressOwner::Endpoint(number),
+        );
+        live.attachments.insert(
+            100 + number.0,
+            Attachment {
+                interface: format!("veth{}", number.0),
+                constants: TemplateConstants {
+                    number,
+                    sender: Some(Sender {
+                        mac: MacAddress([2, 0, 0, 0, 0, last]),
+                        ipv4: BTreeSet::from([address]),
+                        ipv6: BTreeSet::new(),
+                    }),
+                },
+            },
+        );
+    }
+    live
+}
+
+/// Brings a new machine to a state, and returns what it holds.
+fn settled(desired: &Desired) -> Actual {
+    let mut actual = Actual::empty(CAPACITY, Mechanism::Tcx);
+    for operation in plan(&actual, desired).expect("it fits").operations {
+        actual.apply(&operation);
+    }
+    actual
+}
+
+#[test]
+fn a_container_of_a_known_identity_costs_a_record_an_address_and_an_attachment() {
+    let mut desired = small();
+    let actual = settled(&desired);
+    desired.live = inventory(&[(1, 2), (2, 3)]);
+    desired
+        .policy
+        .endpoints
+        .insert(EndpointNumber(2), IdentityNumber(2));
+    let operations = plan(&actual, &desired).expect("it fits").operations;
+    assert!(
+        matches!(
+            &operations[..],
+            [
+                Operation::SetEndpoints(records),
+                Operation::SetAddresses(addresses),
+                Operation::Publish { generation: 2, slot: Slot::B },
+                Operation::Attach(102, _),
+            ] if records.len() == 1 && addresses.len() == 1
+        ),
+        "{operations:?}"
+    );
+}
+
+#[test]
+fn a_removed_container_s_address_goes_first_and_its_record_last() {
+    let mut desired = small();
+    let actual = settled(&desired);
+    desired.live = LiveInventory::default();
+    desired.policy.endpoints.clear();
+    let operations = plan(&actual, &desired).expect("it fits").operations;
+    assert!(
+        matches!(
+            &operations[..],
+            [
+                Operation::RemoveAddresses(_),
+                Operation::Publish { slot: Slot::B, .. },
+                Operation::Detach(101),
+                Operation::ClearEndpoints(_),
+            ]
+        ),
+        "{operations:?}"
+    );
+}
+
+#[test]
+fn an_edited_rule_writes_the_entries_of_that_rule_only() {
+    let mut desired = small();
+    for peer in 2..6 {
+        let key = PairKey {
+            side: Side::Ingress,
+            subject: IdentityNumber(2),
+            peer: IdentityNumber(peer),
+        };
+        desired.policy.pairs.insert(key, list(peer));
+    }
+    let mut actual = settled(&desired);
+    // Both slots know the policy after it was published twice.
+    for rule in [6, 7] {
+        let key = *desired.policy.pairs.keys().next().expect("there are four");
+        desired.policy.pairs.insert(key, list(rule));
+        let operations = plan(&actual, &desired).expect("it fits").operations;
+        for operation in &operations {
+            actual.apply(operation);
+        }
+        if rule == 7 {
+            assert!(
+                matches!(
+                    &operations[..],
+                    [
+                        Operation::AwaitReaders,
+                        Operation::WriteLists(lists),
+                        Operation::SetPairs(_, pairs),
+                        Operation::Publish { .. },
+                    ] if lists.len() == 1 && pairs.len() == 1
+                ),
+                "{operations:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_policy_that_does_not_fit_is_refused_before_anything_is_written() {
+    let mut desired = small();
+    let actual = settled(&desired);
+    for peer in 0..CAPACITY.pairs + 1 {
+        let key = PairKey {
+            side: Side::Ingress,
+            subject: IdentityNumber(2),
+            peer: IdentityNumber::internet(peer),
+        };
+        desired.policy.pairs.insert(key, list(1));
+    }
+    assert!(matches!(
+        plan(&actual, &desired),
+        Err(PlanError::DoesNotFit {
+            table: Table::Pairs,
+            needed: 25,
+            available: 24
+        })
+    ));
+}
+
+#[test]
+fn lists_that_only_the_standby_slot_refers_to_make_room_when_there_is_no_other() {
+    let long = |rule: u32| {
+        Arc::new(StepList::new(
+            (0..8)
+                .map(|n| Step {
+                    from: Selector::from_raw(n).expect("on the line"),
+                    verdict: Verdict::Drop,
+                    rule: RuleNumber((rule + n) % 8),
+                    log: n % 3 == rule,
+                })
+                .collect(),
+        ))
+    };
+    let mut desired = small();
+    let key = PairKey {
+        side: Side::Ingress,
+        subject: IdentityNumber(2),
+        peer: IdentityNumber(2),
+    };
+    let mut machine = Machine::new();
+    let mut actual = machine.observe();
+    for rule in 0..6 {
+        desired.policy.pairs.insert(key, long(rule % 3));
+        for operation in plan(&actual, &desired)
+            .expect("two fit at a time")
+            .operations
+        {
+            machine.run(&operation);
+            actual.apply(&operation);
+        }
+        assert_eq!(machine.judging_policy(), with_nobodies(&desired));
+    }
+}

@@ -1,0 +1,151 @@
+//! What to do to the kernel, in order: plain values, each of which can be done or not be done.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
+use super::desired::{AddressKey, AddressOwner, Attachment};
+use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
+use super::steps::StepList;
+
+/// Operations in the order in which they must be done. Doing only the first few leaves the kernel in
+/// a state that is safe, and from which a new plan leads on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// In order.
+    pub operations: Vec<Operation>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+}
+
+/// One step of a plan. What each means is written down in [`super::actual::Actual::apply`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// These addresses belong to nobody any more.
+    RemoveAddresses(Vec<AddressKey>),
+    /// These records, whole.
+    SetEndpoints(Vec<(EndpointNumber, KernelEndpoint)>),
+    /// These addresses have these owners.
+    SetAddresses(Vec<(AddressKey, AddressOwner)>),
+    /// Wait until no packet is still judged by the slot that does not judge.
+    AwaitReaders,
+    /// Write lists of steps where no slot refers to.
+    WriteLists(Vec<(ListPlace, Arc<StepList>)>),
+    /// Remove entries of one slot.
+    RemovePairs(Slot, Vec<PairKey>),
+    /// Enter or replace entries of one slot.
+    SetPairs(Slot, Vec<(PairKey, ListPlace)>),
+    /// Replace subjects of one slot; `None` removes one.
+    SetSubjects(Slot, Vec<(IdentityNumber, Option<SubjectPlaces>)>),
+    /// Change the prefixes of one slot.
+    ChangeNetworks(Slot, NetworkChange),
+    /// From now on this slot judges, and everything judged before is judged again.
+    Publish {
+        /// One more than the last.
+        generation: u64,
+        /// The one that judges.
+        slot: Slot,
+    },
+    /// This interface has programs with these constants, first in order, in both directions.
+    Attach(u32, Attachment),
+    /// This interface has no programs of ours any more, or is gone itself.
+    Detach(u32),
+    /// These numbers are not in use any more.
+    ClearEndpoints(Vec<EndpointNumber>),
+}
+
+/// How one slot's prefixes change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkChange {
+    /// What goes, first.
+    pub remove: Vec<IpNet>,
+    /// What is entered or replaced.
+    pub set: Vec<(IpNet, IdentityNumber)>,
+    /// What is there in the end: shared with who wanted it, so that the next comparison is of two
+    /// pointers.
+    pub result: Arc<BTreeMap<IpNet, IdentityNumber>>,
+}
+
+/// One of the kernel's tables, by the name that its size has in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// Lists of steps.
+    Steps,
+    /// Policy entries.
+    Pairs,
+    /// IPv4 prefixes.
+    Networks4,
+    /// IPv6 prefixes.
+    Networks6,
+    /// Addresses of endpoints and of the host.
+    Addresses,
+    /// Endpoint numbers.
+    Endpoints,
+    /// Rule numbers.
+    Rules,
+    /// Identity numbers of endpoints.
+    Identities,
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Steps => "policy steps",
+            Self::Pairs => "policy entries",
+            Self::Networks4 => "IPv4 prefixes",
+            Self::Networks6 => "IPv6 prefixes",
+            Self::Addresses => "addresses of this host",
+            Self::Endpoints => "endpoints",
+            Self::Rules => "rules",
+            Self::Identities => "identity numbers",
+        })
+    }
+}
+
+/// Why there can be no plan. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// It needs more room than a table has, counting what the judging policy takes beside it.
+    #[error("it needs room for {needed} {table}, and the kernel's table has {available}{}", remedy(*.table))]
+    DoesNotFit {
+        /// Which table.
+        table: Table,
+        /// How many entries it would have.
+        needed: usize,
+        /// How many entries it has room for.
+        available: usize,
+    },
+    /// One list of steps is longer than the kernel can search.
+    #[error(
+        "one subject's policy towards one peer has {length} steps, and at most {maximum} can be \
+         searched: write fewer, wider port ranges"
+    )]
+    ListTooLong {
+        /// How long it is.
+        length: usize,
+        /// How long it may be.
+        maximum: usize,
+    },
+}
+
+/// What the user can do about a table that is too small.
+fn remedy(table: Table) -> &'static str {
+    match table {
+        Table::Identities => ": let fewer identities overlap",
+        Table::Networks4 | Table::Networks6 | Table::Pairs | Table::Steps => {
+            ": raise its limit in bridgewall.toml (two policies must fit, the old one and the new one)"
+        }
+        Table::Addresses | Table::Endpoints | Table::Rules => {
+            ": raise its limit in bridgewall.toml"
+        }
+    }
+}

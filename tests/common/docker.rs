@@ -1,0 +1,347 @@
+//! Containers of a real Docker engine, on networks of its own.
+
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::Value;
+
+use super::namespace::Namespace;
+use super::place::Place;
+use super::sandbox::Node;
+
+/// The image of every container: busybox, made here.
+pub const IMAGE: &str = "bwtest-box";
+
+/// Marks everything that tests make in an engine.
+const LABEL: &str = "bridgewall-test";
+
+/// The engine, for one test at a time, and a host for a daemon beside it.
+///
+/// Which engine: that of `DOCKER_HOST`, or this machine's. `ENGINE_NETNS` names the network namespace
+/// it works in, if that is not this machine's own. `scripts/test` sets both.
+pub struct Engine {
+    place: Arc<Place>,
+    outside: Option<Node>,
+    // Last: the next test may begin when all else is gone.
+    _turn: Flock<File>,
+}
+
+impl Engine {
+    /// Waits for its turn, and clears away what an earlier test may have left.
+    pub fn take() -> Self {
+        let lock = Path::new("/run/bridgewall-test-engine.lock");
+        let file = File::create(lock).unwrap_or_else(|e| panic!("create {}: {e}", lock.display()));
+        let turn = Flock::lock(file, FlockArg::LockExclusive)
+            .unwrap_or_else(|(_, e)| panic!("lock {}: {e}", lock.display()));
+        let namespace = match std::env::var_os("ENGINE_NETNS").filter(|path| !path.is_empty()) {
+            Some(path) => Namespace::at(Path::new(&path)),
+            None => Namespace::current(),
+        };
+        let engine = Self {
+            place: Arc::new(Place::new(namespace)),
+            outside: None,
+            _turn: turn,
+        };
+        engine.clear();
+        if docker(&["image", "ls", "--quiet", IMAGE]).is_empty() {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lib/image");
+            let made = Command::new(script).arg(IMAGE).status();
+            assert!(
+                made.is_ok_and(|status| status.success()),
+                "{script} {IMAGE} failed"
+            );
+        }
+        engine
+    }
+
+    /// Where a daemon can run.
+    pub fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    /// The socket the engine listens at.
+    pub fn socket() -> PathBuf {
+        let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+        match host.strip_prefix("unix://") {
+            Some(path) => path.into(),
+            None => "/var/run/docker.sock".into(),
+        }
+    }
+
+    /// Makes the network `bwtest-NUMBER` with the bridge `bwtestNUMBER`, 10.88.NUMBER.0/24 and
+    /// fd88:NUMBER::/64.
+    pub fn network(&self, number: u8) -> Network {
+        let network = Network { number };
+        docker(&[
+            "network",
+            "create",
+            "--label",
+            LABEL,
+            "--ipv6",
+            "--subnet",
+            &format!("10.88.{number}.0/24"),
+            "--subnet",
+            &format!("fd88:{number}::/64"),
+            "--opt",
+            &format!("com.docker.network.bridge.name={}", network.bridge()),
+            &network.name(),
+        ]);
+        network
+    }
+
+    /// A container to be started.
+    pub fn container(&self, name: &str) -> Recipe {
+        Recipe {
+            name: format!("bwtest-{name}"),
+            arguments: Vec::new(),
+            command: Vec::new(),
+        }
+    }
+
+    /// A machine beside the host, joined to it by a link of its own. The host's address there is
+    /// 198.51.100.1 and 2001:db8:51::1.
+    pub fn outside(&mut self) -> &Node {
+        let node = Node {
+            namespace: Namespace::create(),
+            ipv4: Ipv4Addr::new(198, 51, 100, 2),
+            ipv6: "2001:db8:51::2".parse().expect("an address"),
+            mac: [0x02, 0xbb, 0, 0, 0, 9],
+            interface: "eth0",
+        };
+        self.place.namespace.ip(&format!(
+            "link add bwtestup type veth peer name eth0 address 02:bb:00:00:00:09 netns {}
+             addr add 198.51.100.1/24 dev bwtestup
+             addr add 2001:db8:51::1/64 dev bwtestup nodad
+             link set bwtestup up",
+            node.namespace.path().display()
+        ));
+        node.namespace.ip("addr add 198.51.100.2/24 dev eth0
+             addr add 2001:db8:51::2/64 dev eth0 nodad
+             link set eth0 up
+             route add default via 198.51.100.1
+             route add default via 2001:db8:51::1");
+        self.outside.insert(node)
+    }
+
+    fn clear(&self) {
+        let ours = format!("label={LABEL}");
+        let listed = docker(&["ps", "--all", "--quiet", "--filter", &ours]);
+        let containers: Vec<&str> = listed.split_whitespace().collect();
+        if !containers.is_empty() {
+            docker(&[&["rm", "--force", "--volumes"], &containers[..]].concat());
+        }
+        let listed = docker(&["network", "ls", "--quiet", "--filter", &ours]);
+        let networks: Vec<&str> = listed.split_whitespace().collect();
+        if !networks.is_empty() {
+            docker(&[&["network", "rm"], &networks[..]].concat());
+        }
+        let left = self.place.namespace.inside(|| {
+            Command::new("ip")
+                .args(["link", "del", "bwtestup"])
+                .output()
+        });
+        // It is there only after a test that was killed.
+        drop(left);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.clear();
+        }
+    }
+}
+
+/// A bridge network.
+#[derive(Debug, Clone, Copy)]
+pub struct Network {
+    number: u8,
+}
+
+impl Network {
+    /// Docker's name for it.
+    pub fn name(self) -> String {
+        format!("bwtest-{}", self.number)
+    }
+
+    /// The bridge's name.
+    pub fn bridge(self) -> String {
+        format!("bwtest{}", self.number)
+    }
+
+    /// The host's addresses on it.
+    pub fn gateway(self) -> [IpAddr; 2] {
+        [
+            Ipv4Addr::new(10, 88, self.number, 1).into(),
+            format!("fd88:{}::1", self.number)
+                .parse::<Ipv6Addr>()
+                .expect("an address")
+                .into(),
+        ]
+    }
+}
+
+/// How a container is to be.
+#[derive(Debug)]
+pub struct Recipe {
+    name: String,
+    arguments: Vec<String>,
+    command: Vec<String>,
+}
+
+impl Recipe {
+    /// With a label.
+    pub fn label(self, key: &str, value: &str) -> Self {
+        self.argument("--label").argument(&format!("{key}={value}"))
+    }
+
+    /// With one more argument of `docker run`.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// With a published port.
+    pub fn publish(self, host: u16, container: u16) -> Self {
+        self.argument("--publish")
+            .argument(&format!("{host}:{container}"))
+    }
+
+    /// With fixed addresses, which end with this number.
+    pub fn at(self, network: Network, last: u8) -> Self {
+        self.argument("--ip")
+            .argument(&format!("10.88.{}.{last}", network.number))
+            .argument("--ip6")
+            .argument(&format!("fd88:{}::{last:x}", network.number))
+    }
+
+    /// Runs this shell script instead of sleeping.
+    pub fn script(mut self, script: &str) -> Self {
+        self.command = ["sh", "-c", script].map(str::to_owned).to_vec();
+        self
+    }
+
+    /// Starts it on a network.
+    #[track_caller]
+    pub fn start(self, network: Network) -> Container {
+        let (network_name, label) = (network.name(), LABEL.to_owned());
+        let mut words: Vec<&str> = vec![
+            "run",
+            "--detach",
+            "--name",
+            &self.name,
+            "--network",
+            &network_name,
+            "--label",
+            &label,
+        ];
+        words.extend(self.arguments.iter().map(String::as_str));
+        words.push(IMAGE);
+        words.extend(self.command.iter().map(String::as_str));
+        docker(&words);
+        Container::inspect(&self.name, network)
+    }
+}
+
+/// A running container, and one of its attachments.
+#[derive(Debug)]
+pub struct Container {
+    /// Docker's name for it.
+    pub name: String,
+    /// Its namespace, and its addresses on the network.
+    pub node: Node,
+    network: Network,
+}
+
+impl Container {
+    fn inspect(name: &str, network: Network) -> Self {
+        let text = docker(&["inspect", name]);
+        let all: Value = serde_json::from_str(&text).expect("docker inspect writes JSON");
+        let container = &all[0];
+        let pid = container["State"]["Pid"].as_u64().filter(|pid| *pid != 0);
+        let pid = pid.unwrap_or_else(|| panic!("{name} does not run: {}", docker(&["logs", name])));
+        let attachment = &container["NetworkSettings"]["Networks"][network.name()];
+        let field = |key: &str| {
+            attachment[key].as_str().unwrap_or_else(|| {
+                panic!("{name} has no {key} on {}: {attachment}", network.name())
+            })
+        };
+        let mut mac = [0; 6];
+        for (byte, text) in mac.iter_mut().zip(field("MacAddress").split(':')) {
+            *byte = u8::from_str_radix(text, 16).expect("a MAC address");
+        }
+        Self {
+            name: name.to_owned(),
+            node: Node {
+                namespace: Namespace::of_process(pid as u32),
+                ipv4: field("IPAddress").parse().expect("an IPv4 address"),
+                ipv6: field("GlobalIPv6Address").parse().expect("an IPv6 address"),
+                mac,
+                interface: "eth0",
+            },
+            network,
+        }
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.node.namespace
+    }
+
+    /// A port at both of its addresses.
+    pub fn sockets(&self, port: u16) -> [SocketAddr; 2] {
+        self.node.sockets(port)
+    }
+
+    /// Its IPv4 and IPv6 addresses.
+    pub fn addresses(&self) -> [IpAddr; 2] {
+        self.node.addresses()
+    }
+
+    /// Connects it to a second network, and gives that attachment.
+    #[track_caller]
+    pub fn connect(&self, network: Network) -> Self {
+        docker(&["network", "connect", &network.name(), &self.name]);
+        Self::inspect(&self.name, network)
+    }
+
+    /// Stops it, as `docker stop` does, but without waiting for its good manners.
+    #[track_caller]
+    pub fn stop(&self) {
+        docker(&["stop", "--time", "0", &self.name]);
+    }
+
+    /// Starts it again; its namespace, and perhaps its addresses, are new.
+    #[track_caller]
+    pub fn start(&self) -> Self {
+        docker(&["start", &self.name]);
+        Self::inspect(&self.name, self.network)
+    }
+
+    /// Removes it.
+    #[track_caller]
+    pub fn remove(self) {
+        docker(&["rm", "--force", "--volumes", &self.name]);
+    }
+}
+
+/// Runs the Docker client and gives what it wrote.
+#[track_caller]
+pub fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker")
+        .args(arguments)
+        .output()
+        .expect("run docker: scripts/install-deps installs it");
+    assert!(
+        output.status.success(),
+        "docker {}: {}\nscripts/test starts an engine if none runs",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}

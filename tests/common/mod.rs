@@ -1,0 +1,70 @@
+//! The end-to-end harness: throwaway hosts and containers made of network namespaces, a real Docker
+//! engine, the daemon, and probes with real packets. It needs root.
+//!
+//! - [`sandbox::Sandbox`] is a host with a bridge, containers on it, and an outside world.
+//! - [`docker::Engine`] is a host with a real engine, and containers of it.
+//! - [`daemon::Daemon`] is the built binary, run on either of them.
+//! - [`probe`], [`service`], [`stream`] and [`frame`] send, serve and count packets.
+//!
+//! Nothing waits for a time to pass: probes wait for an answer, everything else for a condition
+//! ([`eventually`]). An answer that should come is waited for with patience, one that should not come
+//! only briefly, and then the receiver's own interface ([`frame::Witness`]) and the daemon's counters
+//! are asked as well.
+#![allow(dead_code, reason = "each test binary uses its part of the harness")]
+
+pub mod daemon;
+pub mod docker;
+pub mod frame;
+pub mod namespace;
+pub mod place;
+pub mod probe;
+pub mod sandbox;
+pub mod service;
+pub mod stream;
+pub mod verdict;
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+/// How long something that should happen is waited for: much longer than it ever takes.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long something that should not happen is waited for.
+pub const BRIEFLY: Duration = Duration::from_millis(300);
+
+/// Asks until there is an answer.
+///
+/// # Panics
+/// There was none in [`PATIENCE`]; says what was waited for.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Asks until the answer is the expected one, and shows the last answer if it never is.
+#[track_caller]
+pub fn eventually_equals<T: PartialEq + Debug>(
+    what: &str,
+    expected: &T,
+    mut ask: impl FnMut() -> T,
+) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask();
+        if answer == *expected {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "not within {PATIENCE:?}: {what}: expected {expected:?}, last was {answer:?}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

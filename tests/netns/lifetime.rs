@@ -1,0 +1,111 @@
+//! Enforcement outlives the daemon, and ends only when it is told to.
+
+use nix::sys::signal::Signal;
+
+use super::{firewall, policy};
+use crate::common::probe;
+use crate::common::sandbox::Sandbox;
+use crate::common::service::Service;
+use crate::common::stream::Stream;
+use crate::common::verdict::Traffic::{Ping, Tcp};
+use crate::common::verdict::{Verdicts, why};
+
+const RULES: &str = r#"
+    [[allow]]
+    from  = "web"
+    to    = "db"
+    ports = ["80/tcp", "5000/tcp", "5000/udp"]
+"#;
+
+on_both_hooks! {
+    fn a_killed_daemon_opens_nothing_and_cuts_nothing(attach) {
+        let sandbox = Sandbox::new(&["db", "web"]);
+        let mut daemon = firewall(&sandbox, attach, RULES);
+        let [web, db] = ["web", "db"].map(|name| sandbox.container(name));
+        let (allowed, forbidden) = (Service::tcp(&db.namespace, 80, "hello"), Service::tcp(&db.namespace, 81, "hello"));
+        let streams = db.sockets(5000).map(|to| Stream::udp(&web.namespace, &db.namespace, to));
+
+        daemon.kill();
+        for stream in &streams {
+            stream.assert_flowing();
+        }
+        for (to, not_to) in db.sockets(80).into_iter().zip(db.sockets(81)) {
+            probe::assert_connects(&web.namespace, to);
+            probe::assert_dropped(&web.namespace, not_to);
+        }
+        assert_eq!((allowed.heard(), forbidden.heard()), (2, 0));
+        drop((allowed, forbidden));
+
+        // The next daemon takes over what the last one left, in the middle of the traffic.
+        daemon.launch();
+        daemon.await_endpoints(2);
+        let verdicts = Verdicts::of(&daemon);
+        verdicts.allowed(web, db, Tcp(80));
+        verdicts.dropped(web, db, Tcp(81), why::DEFAULT);
+        for stream in streams {
+            stream.assert_flowing();
+            stream.finish().assert_no_loss();
+        }
+    }
+
+    fn a_stopped_daemon_leaves_its_policy_in_force(attach) {
+        let sandbox = Sandbox::new(&["db", "web"]);
+        let mut daemon = firewall(&sandbox, attach, RULES);
+        let [web, db] = ["web", "db"].map(|name| sandbox.container(name));
+        let stream = Stream::tcp(&web.namespace, &db.namespace, db.sockets(5000)[1]);
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.await_end(), Some(0));
+        stream.assert_flowing();
+        stream.finish().assert_no_loss();
+        let forbidden = Service::tcp(&db.namespace, 81, "hello");
+        for to in db.sockets(81) {
+            probe::assert_dropped(&web.namespace, to);
+        }
+        assert_eq!(forbidden.heard(), 0);
+    }
+
+    fn stop_detach_opens_everything_and_leaves_nothing(attach) {
+        let sandbox = Sandbox::new(&["db", "web"]);
+        let mut daemon = firewall(&sandbox, attach, RULES);
+        let [web, db] = ["web", "db"].map(|name| sandbox.container(name));
+        Verdicts::of(&daemon).dropped(web, db, Ping, why::DEFAULT);
+
+        daemon.stop_and_detach();
+        for address in db.addresses() {
+            probe::assert_pings(&web.namespace, address);
+        }
+        let pins = sandbox.place().pins();
+        let left: Vec<_> = std::fs::read_dir(&pins).map(Iterator::collect).unwrap_or_default();
+        assert!(left.is_empty(), "pins are left: {left:?}");
+        let disciplines = sandbox.host().namespace.run("tc", &["qdisc", "show"]);
+        assert!(!disciplines.contains("clsact"), "{disciplines}");
+
+        // And it can be switched on again.
+        daemon.launch();
+        daemon.await_endpoints(2);
+        Verdicts::of(&daemon).dropped(web, db, Ping, why::DEFAULT);
+    }
+
+    fn a_hangup_reads_the_policy_again(attach) {
+        let sandbox = Sandbox::new(&["db", "web"]);
+        let daemon = firewall(&sandbox, attach, RULES);
+        let before = daemon.revision();
+        daemon.signal(Signal::SIGHUP);
+        crate::common::eventually("a load without effect is a revision too", || {
+            (daemon.revision() > before).then_some(())
+        });
+    }
+
+    fn a_broken_file_at_start_leaves_the_last_good_policy_in_force(attach) {
+        let sandbox = Sandbox::new(&["db", "web"]);
+        let mut daemon = firewall(&sandbox, attach, RULES);
+        let [web, db] = ["web", "db"].map(|name| sandbox.container(name));
+        daemon.edit_badly(&policy(&["db"], RULES));
+        daemon.kill();
+        daemon.launch();
+        daemon.await_endpoints(2);
+        let verdicts = Verdicts::of(&daemon);
+        verdicts.allowed(web, db, Tcp(80));
+        verdicts.dropped(web, db, Tcp(81), why::DEFAULT);
+    }
+}
