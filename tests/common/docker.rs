@@ -63,8 +63,17 @@ impl Engine {
         &self.place
     }
 
+    /// What bridgewall.toml says: this engine, and the bridges of tests only.
+    pub fn configuration() -> String {
+        let socket = Self::socket();
+        format!(
+            "[docker]\nsocket = \"{}\"\n\n[bridges]\nmanaged = [\"bwtest?\"]\n",
+            socket.display()
+        )
+    }
+
     /// The socket the engine listens at.
-    pub fn socket() -> PathBuf {
+    fn socket() -> PathBuf {
         let host = std::env::var("DOCKER_HOST").unwrap_or_default();
         match host.strip_prefix("unix://") {
             Some(path) => path.into(),
@@ -244,7 +253,7 @@ impl Recipe {
         words.push(IMAGE);
         words.extend(self.command.iter().map(String::as_str));
         docker(&words);
-        Container::inspect(&self.name, network)
+        Container::inspect(&self.name, network, "eth0")
     }
 }
 
@@ -259,7 +268,7 @@ pub struct Container {
 }
 
 impl Container {
-    fn inspect(name: &str, network: Network) -> Self {
+    fn inspect(name: &str, network: Network, interface: &'static str) -> Self {
         let text = docker(&["inspect", name]);
         let all: Value = serde_json::from_str(&text).expect("docker inspect writes JSON");
         let container = &all[0];
@@ -282,7 +291,7 @@ impl Container {
                 ipv4: field("IPAddress").parse().expect("an IPv4 address"),
                 ipv6: field("GlobalIPv6Address").parse().expect("an IPv6 address"),
                 mac,
-                interface: "eth0",
+                interface,
             },
             network,
         }
@@ -307,7 +316,7 @@ impl Container {
     #[track_caller]
     pub fn connect(&self, network: Network) -> Self {
         docker(&["network", "connect", &network.name(), &self.name]);
-        Self::inspect(&self.name, network)
+        Self::inspect(&self.name, network, "eth1")
     }
 
     /// Stops it, as `docker stop` does, but without waiting for its good manners.
@@ -320,7 +329,7 @@ impl Container {
     #[track_caller]
     pub fn start(&self) -> Self {
         docker(&["start", &self.name]);
-        Self::inspect(&self.name, self.network)
+        Self::inspect(&self.name, self.network, "eth0")
     }
 
     /// Removes it.

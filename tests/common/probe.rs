@@ -42,6 +42,14 @@ pub fn tcp_within(from: &Namespace, to: SocketAddr, patience: Duration) -> Outco
     })
 }
 
+/// Connects, and is content with that.
+pub fn connect_within(from: &Namespace, to: SocketAddr, patience: Duration) -> Outcome {
+    from.inside(|| {
+        TcpStream::connect_timeout(&to, patience)
+            .map_or_else(|error| outcome_of(&error), |_| Outcome::Answered)
+    })
+}
+
 /// Sends one datagram and waits for its echo.
 pub fn udp_within(from: &Namespace, to: SocketAddr, patience: Duration) -> Outcome {
     let attempt = || -> std::io::Result<()> {

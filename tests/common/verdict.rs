@@ -17,6 +17,8 @@ use super::{BRIEFLY, PATIENCE, eventually};
 pub enum Traffic {
     /// A connection to a port, where somebody listens.
     Tcp(u16),
+    /// The same, to a server that is there already, and may be the silent kind.
+    Connect(u16),
     /// A datagram to a port, where somebody listens.
     Udp(u16),
     /// An echo request, of the family's own kind.
@@ -159,6 +161,10 @@ fn attempt(
             let outcome = probe::tcp_within(&from.namespace, (target, port).into(), patience);
             (Some(outcome), Some(service.heard()))
         }
+        Traffic::Connect(port) => {
+            let outcome = probe::connect_within(&from.namespace, (target, port).into(), patience);
+            (Some(outcome), None)
+        }
         Traffic::Udp(port) => {
             let service = Service::udp(&to.namespace, port);
             let outcome = probe::udp_within(&from.namespace, (target, port).into(), patience);
@@ -200,7 +206,7 @@ fn is_about(event: &Value, source: IpAddr, target: IpAddr, traffic: Traffic) -> 
 fn selector(traffic: Traffic, target: IpAddr) -> (u8, u16) {
     let icmp = |icmp_type: u8, code: u8| u16::from_be_bytes([icmp_type, code]);
     match traffic {
-        Traffic::Tcp(port) => (frame::TCP, port),
+        Traffic::Tcp(port) | Traffic::Connect(port) => (frame::TCP, port),
         Traffic::Udp(port) => (frame::UDP, port),
         Traffic::Ping if target.is_ipv4() => (frame::ICMP, icmp(8, 0)),
         Traffic::Ping => (frame::ICMPV6, icmp(128, 0)),
