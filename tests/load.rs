@@ -146,8 +146,7 @@ impl Shape {
     }
 }
 
-/// `ENDPOINT_NAMED` of abi.h: a macro, which the generated types do not have.
-const NAMED: u32 = 1;
+const NAMED: u32 = abi::endpoint_flag::ENDPOINT_NAMED.0;
 
 fn every_endpoint() -> Vec<abi::endpoint_constants> {
     let full = abi::endpoint_constants::default().ipv4.len() as u32;
