@@ -12,8 +12,11 @@
 #![deny(missing_docs)]
 
 pub mod compile;
+pub mod config;
+pub mod control;
 pub mod inventory;
 pub mod kernel;
+pub mod observe;
 pub mod policy;
 pub mod reconcile;
 pub mod state;

@@ -316,6 +316,7 @@ enum drop_reason {
 
 enum event_flag {
 	EVENT_ALLOWED_NEW = 1, /* a new connection that was allowed */
+	EVENT_REPLYING = 2,    /* the packet goes from the connection's target to its opener */
 };
 
 struct event {

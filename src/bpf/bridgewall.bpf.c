@@ -8,44 +8,176 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "address.h"
 #include "config.h"
+#include "events.h"
+#include "fragment.h"
 #include "maps.h"
+#include "mark.h"
+#include "packet.h"
+#include "parse.h"
+#include "sender.h"
+#include "upkeep.h"
+#include "verdict.h"
+
+/* ---- Templates --------------------------------------------------------------------------- */
+
+/* A jump into an empty slot falls through: then there is nothing left but to drop. */
+static __always_inline int refuse(struct __sk_buff *skb, __u32 reason)
+{
+	skb->cb[HANDOVER_REASON] = reason;
+	bpf_tail_call(skb, &bodies, BODY_DROP);
+	return TC_ACT_SHOT;
+}
+
+static __always_inline void hand_over(struct __sk_buff *skb, enum hook hook)
+{
+	skb->cb[HANDOVER_ENDPOINT] = endpoint_constants.number;
+	skb->cb[HANDOVER_HOOK] = hook;
+}
 
 SEC("tc")
 int from_endpoint(struct __sk_buff *skb)
 {
-	skb->cb[0] = endpoint_constants.number;
-	bpf_tail_call(skb, &bodies, BODY_FROM_ENDPOINT);
-	return TC_ACT_SHOT;
+	int reason;
+
+	hand_over(skb, HOOK_FROM_ENDPOINT);
+	reason = check_sender(skb);
+	if (reason == SENDER_LINK_UPKEEP) {
+		set_mark(skb, endpoint_constants.number);
+		return pass(skb, endpoint_constants.number, HOOK_FROM_ENDPOINT);
+	}
+	if (!reason) {
+		bpf_tail_call(skb, &bodies, BODY_FROM_ENDPOINT);
+		reason = DROP_BODY_MISSING;
+	}
+	return refuse(skb, reason);
 }
 
 SEC("tc")
 int to_endpoint(struct __sk_buff *skb)
 {
-	skb->cb[0] = endpoint_constants.number;
-	bpf_tail_call(skb, &bodies, BODY_TO_ENDPOINT);
-	return TC_ACT_SHOT;
+	int reason;
+
+	hand_over(skb, HOOK_TO_ENDPOINT);
+	reason = check_receiver(skb);
+	if (!reason) {
+		bpf_tail_call(skb, &bodies, BODY_TO_ENDPOINT);
+		reason = DROP_BODY_MISSING;
+	}
+	return refuse(skb, reason);
+}
+
+/* ---- Bodies ------------------------------------------------------------------------------ */
+
+/* One look at `active`, for the whole of this packet. Returns a drop reason. */
+static __always_inline int begin(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 zero = 0, number = skb->cb[HANDOVER_ENDPOINT];
+	struct endpoint *endpoint;
+	__u64 *judging;
+
+	packet->endpoint = number;
+	packet->ifindex = skb->ifindex;
+	judging = bpf_map_lookup_elem(&active, &zero);
+	if (!judging)
+		return DROP_IDENTITY_MISSING;
+	packet->generation = *(volatile __u64 *)judging;
+	packet->slot = packet->generation & 1;
+	packet->generation >>= 1;
+	endpoint = bpf_map_lookup_elem(&endpoints, &number);
+	if (!packet->generation || !endpoint || !endpoint->identity[packet->slot & 1])
+		return DROP_ENDPOINT_UNKNOWN;
+	packet->bridge = endpoint->bridge ? endpoint->bridge : endpoint->ifindex;
+	return DROP_NONE;
+}
+
+static __always_inline int examine(struct __sk_buff *skb, struct packet *packet)
+{
+	int reason = parse(skb, &packet->headers);
+
+	if (!reason && packet->headers.flags & HEADERS_FRAGMENT)
+		reason = follow_fragment(&packet->headers, packet->bridge);
+	return reason;
+}
+
+static __always_inline int judge_sent(struct __sk_buff *skb, struct packet *packet)
+{
+	int reason = begin(skb, packet);
+
+	if (!reason)
+		reason = examine(skb, packet);
+	if (!reason)
+		reason = check_addresses(&packet->headers);
+	if (!reason)
+		reason = check_authority(&packet->headers);
+	if (reason)
+		return reason;
+	packet->mark = packet->endpoint;
+	if (is_sent_upkeep(&packet->headers))
+		return DROP_NONE;
+	return judge_packet(skb, packet);
 }
 
 SEC("tc")
 int from_endpoint_body(struct __sk_buff *skb)
 {
-	skb->cb[1] = 0;
-	return settings.mark_shift ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	struct packet packet = {.hook = HOOK_FROM_ENDPOINT};
+	int reason = judge_sent(skb, &packet);
+
+	if (reason)
+		return drop(skb, &packet, reason);
+	set_mark(skb, packet.mark);
+	return pass(skb, packet.endpoint, HOOK_FROM_ENDPOINT);
+}
+
+static __always_inline int judge_received(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 mark = get_mark(skb);
+	int reason = begin(skb, packet);
+
+	if (reason)
+		return reason;
+	if (mark & MARK_JUDGED) {
+		if ((mark & MARK_NUMBER) == packet->endpoint)
+			return DROP_NONE;
+		parse(skb, &packet->headers); /* for the event */
+		return DROP_MARK;
+	}
+	reason = examine(skb, packet);
+	if (reason)
+		return reason;
+	/* ARP has no headers, and has passed its sender's template. */
+	if (!packet->headers.family || is_received_upkeep(&packet->headers))
+		return DROP_NONE;
+	if (is_neighbour_discovery(&packet->headers))
+		return DROP_NEIGHBOUR_DISCOVERY;
+	reason = check_addresses(&packet->headers);
+	if (reason)
+		return reason;
+	return judge_packet(skb, packet);
 }
 
 SEC("tc")
 int to_endpoint_body(struct __sk_buff *skb)
 {
-	skb->cb[1] = 0;
-	return TC_ACT_SHOT;
+	struct packet packet = {.hook = HOOK_TO_ENDPOINT};
+	int reason = judge_received(skb, &packet);
+
+	if (reason)
+		return drop(skb, &packet, reason);
+	return pass(skb, packet.endpoint, HOOK_TO_ENDPOINT);
 }
 
+/* Counts and reports what a template has refused. */
 SEC("tc")
 int drop_body(struct __sk_buff *skb)
 {
-	skb->cb[1] = 0;
-	return TC_ACT_SHOT;
+	struct packet packet = {.hook = skb->cb[HANDOVER_HOOK]};
+
+	begin(skb, &packet);
+	parse(skb, &packet.headers);
+	return drop(skb, &packet, skb->cb[HANDOVER_REASON]);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -13,7 +13,7 @@
 /* Of the template: whose interface this is. Written for each interface by src/kernel/template.rs. */
 const volatile struct endpoint_constants endpoint_constants SEC(".rodata.endpoint");
 
-/* Of the bodies, the same on every interface: written once a start by src/kernel/loader.rs. */
+/* Of bodies and templates, the same on every interface: written by src/kernel/loader.rs. */
 const volatile struct settings {
 	/* Where our 16 bits of skb->mark begin: 0 or 16. */
 	__u32 mark_shift;

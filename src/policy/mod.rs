@@ -1,4 +1,39 @@
-//! The policy language: from files to a valid policy. Pure but for `load`, which reads the files.
+//! The policy language: from files to a valid policy. Pure but for [`load()`], which reads the files.
+//!
+//! ```text
+//! open, load -> source -> syntax -> reader, file -> assemble -> model
+//!               (text)    (TOML)    (low form)         |
+//!                                                 names, cidr, identity, network,
+//!                                                 rule: ports, icmp, protocols
+//!                          problem, diagnostic: what is wrong, all at once
+//! ```
 
+mod assemble;
+mod cidr;
+pub mod diagnostic;
+mod file;
+mod icmp;
+mod icmp_types;
+mod identity;
+pub mod limits;
+mod load;
 pub mod model;
+mod names;
+mod network;
+mod open;
+mod ports;
+mod problem;
+mod protocols;
+pub mod question;
+mod reader;
+mod rule;
+mod source;
+mod syntax;
 pub mod traffic;
+
+pub use assemble::{ReadNetwork, parse};
+pub use diagnostic::Report;
+pub use load::{Trust, drop_in_folder, load};
+pub use problem::{FileError, Refusal};
+pub use rule::Kind;
+pub use source::Source;

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * ICMP errors: they pass if the packet they quote belongs to a live connection of their receiver,
+ * for without them path MTU discovery breaks (RFC 1191, 8201). Everything else about an error is
+ * easily forged, so nothing else counts.
+ */
+#ifndef BRIDGEWALL_QUOTE_H
+#define BRIDGEWALL_QUOTE_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "address.h"
+#include "flow.h"
+#include "icmp.h"
+#include "ipv4.h"
+#include "ipv6.h"
+#include "maps.h"
+#include "packet.h"
+#include "transport.h"
+
+/* What the error is about. Anything that a genuine sender would not quote is refused. */
+static __always_inline int parse_quote(struct __sk_buff *skb, const struct headers *error,
+				       struct headers *quoted)
+{
+	__u32 offset = error->transport + sizeof(struct icmp_header);
+	int reason;
+
+	if (error->family == 6)
+		reason = parse_ipv6(skb, quoted, offset, true);
+	else
+		reason = parse_ipv4(skb, quoted, offset, true);
+	if (reason)
+		return DROP_ICMP_ERROR;
+	/* Errors go to who sent the packet, and never speak of later fragments (RFC 1122, 3.2.2). */
+	if (!same_address(&quoted->source, &error->destination) || is_later_fragment(quoted))
+		return DROP_ICMP_ERROR;
+	if (parse_transport(skb, quoted, true))
+		return DROP_ICMP_ERROR;
+	if (is_icmp(quoted) && is_icmp_error(quoted->family, quoted->icmp_type))
+		return DROP_ICMP_ERROR;
+	return DROP_NONE;
+}
+
+/* `replying`: the quoted packet goes from the flow's target to its opener. */
+static __always_inline bool is_entitled(const struct packet *packet, const struct flow *flow,
+					bool replying)
+{
+	__u32 receiver = replying ? flow->target : flow->opener;
+
+	if (packet->hook == HOOK_TO_ENDPOINT)
+		return receiver == packet->endpoint;
+	return flow->opener == packet->endpoint || flow->target == packet->endpoint;
+}
+
+static __always_inline bool quotes_live_flow(struct packet *packet, const struct headers *quoted)
+{
+	struct flow_key key = {};
+	bool source_is_low = make_flow_key(quoted, packet->bridge, &key);
+	struct flow *flow;
+	bool replying;
+
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow)
+		flow = bpf_map_lookup_elem(&new_flows, &key);
+	if (!flow)
+		return false;
+	replying = source_is_low != !!(flow->flags & FLOW_OPENER_LOW);
+	if (!is_entitled(packet, flow, replying) ||
+	    has_expired(flow, quoted->protocol, bpf_ktime_get_coarse_ns()))
+		return false;
+	if (flow->generation == packet->generation)
+		return true;
+	if (judge_again(packet, quoted, flow, replying))
+		return false;
+	flow->generation = packet->generation;
+	return true;
+}
+
+/* Returns a drop reason, and whether the error belongs to a live connection. */
+__noinline int follow_error(struct __sk_buff *skb, struct packet *packet, __u32 *live)
+{
+	struct headers quoted = {};
+	int reason;
+
+	if (!packet || !live)
+		return DROP_ICMP_ERROR;
+	reason = parse_quote(skb, &packet->headers, &quoted);
+	if (!reason)
+		*live = quotes_live_flow(packet, &quoted);
+	return reason;
+}
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * May this packet pass? What both bodies share, from a parsed packet on.
+ */
+#ifndef BRIDGEWALL_VERDICT_H
+#define BRIDGEWALL_VERDICT_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "events.h"
+#include "flow.h"
+#include "icmp.h"
+#include "mark.h"
+#include "maps.h"
+#include "packet.h"
+#include "peer.h"
+#include "policy.h"
+#include "quote.h"
+
+/* Who sends and who receives, by what this hook can prove. Returns a drop reason. */
+__noinline int find_parties(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 sender;
+	int reason;
+
+	if (!packet)
+		return DROP_IDENTITY_MISSING;
+	if (packet->hook == HOOK_FROM_ENDPOINT) {
+		reason = find_endpoint(packet->endpoint, packet->slot, &packet->source);
+		if (reason)
+			return reason;
+		return find_address(&packet->headers.destination, packet->bridge, packet->slot,
+				    &packet->destination);
+	}
+
+	reason = find_endpoint(packet->endpoint, packet->slot, &packet->destination);
+	if (reason)
+		return reason;
+	reason =
+	    find_address(&packet->headers.source, packet->bridge, packet->slot, &packet->source);
+	if (reason)
+		return reason;
+	sender = get_mark(skb) & MARK_NUMBER;
+	if (packet->source.endpoint)
+		return packet->source.endpoint == sender ? DROP_NONE : DROP_SOURCE_UNPROVEN;
+	/* Masqueraded: the address is the host's or another's, and the mark says who it is. */
+	if (sender)
+		return find_endpoint(sender, packet->slot, &packet->source);
+	/* What the host sends has come in nowhere. */
+	if (packet->source.identity == IDENTITY_HOST && skb->ingress_ifindex)
+		return DROP_SOURCE_UNPROVEN;
+	return DROP_NONE;
+}
+
+/* Both sides' deciding rules, once each. */
+static __always_inline void count_rules(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u32 egress = packet->rule[SIDE_EGRESS], ingress = packet->rule[SIDE_INGRESS];
+
+	if (!(packet->flags & PACKET_JUDGED))
+		return;
+	count_rule(egress, skb->len);
+	if (ingress != egress)
+		count_rule(ingress, skb->len);
+}
+
+static __always_inline bool is_observed(void)
+{
+	__u32 zero = 0;
+	__u32 *flags = bpf_map_lookup_elem(&observe, &zero);
+
+	return flags && *flags & OBSERVE_ALLOWED;
+}
+
+/* What passes, but is worth an event. */
+__noinline int tell(struct __sk_buff *skb, const struct packet *packet, __u32 opened)
+{
+	__u32 rule;
+
+	if (!packet)
+		return 0;
+	rule = packet->side == SIDE_EGRESS ? packet->rule[SIDE_EGRESS] : packet->rule[SIDE_INGRESS];
+	if (packet->verdict == VERDICT_AUDIT)
+		report(skb, packet, VERDICT_AUDIT, rule ? DROP_POLICY_DENY : DROP_POLICY_DEFAULT);
+	else if (opened && (packet->flags & PACKET_LOG || is_observed()))
+		report(skb, packet, VERDICT_ALLOW, DROP_NONE);
+	return 0;
+}
+
+/* The packet's own request, judged without regard to any connection. */
+__noinline int judge_request(struct __sk_buff *skb, struct packet *packet, __u32 sides)
+{
+	struct question question = {.sides = sides};
+	struct endpoint *receiver;
+	int reason;
+
+	if (!packet)
+		return DROP_IDENTITY_MISSING;
+	reason = find_parties(skb, packet);
+	if (reason)
+		return reason;
+	question.opener = packet->source;
+	question.target = packet->destination;
+	question.selector = selector_of(&packet->headers);
+	reason = judge(packet, &question);
+	count_rules(skb, packet);
+	if (reason)
+		return reason;
+
+	packet->mark = packet->endpoint;
+	if (packet->hook == HOOK_FROM_ENDPOINT && sides == JUDGE_BOTH &&
+	    packet->destination.endpoint) {
+		receiver = bpf_map_lookup_elem(&endpoints, &packet->destination.endpoint);
+		if (receiver && receiver->bridge == packet->bridge)
+			packet->mark = MARK_JUDGED | packet->destination.endpoint;
+	}
+	return DROP_NONE;
+}
+
+/* ICMP without an identifier, errors that quote no live flow, and what goes to many: no state. */
+static __always_inline int judge_alone(struct __sk_buff *skb, struct packet *packet, __u32 sides)
+{
+	int reason = judge_request(skb, packet, sides);
+
+	if (!reason)
+		tell(skb, packet, true);
+	return reason;
+}
+
+/*
+ * A connection may also be picked up in its middle: one that lived before the firewall was switched
+ * on is judged like a new one. What only ends or answers one proves nothing.
+ */
+static __always_inline bool may_open(const struct headers *headers)
+{
+	if (headers->protocol == IPPROTO_TCP)
+		return !(headers->tcp_flags & (TCP_RST | TCP_FIN)) &&
+		       (headers->tcp_flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK);
+	return true;
+}
+
+/* An answer without its question: judged by its type, and opens nothing. */
+static __always_inline bool is_icmp_answer(const struct headers *headers)
+{
+	return is_icmp(headers) &&
+	       headers->icmp_type != icmp_question(headers->family, headers->icmp_type);
+}
+
+/* A function of its own: so its stack is not in the way of the deepest calls, those for errors. */
+__noinline int judge_connection(struct __sk_buff *skb, struct packet *packet)
+{
+	const struct headers *headers = &packet->headers;
+	bool source_is_low, answered, apart;
+	struct flow_key key = {};
+	struct flow *flow;
+	int reason = DROP_NONE;
+
+	if (!packet)
+		return DROP_IDENTITY_MISSING;
+	source_is_low = make_flow_key(headers, packet->bridge, &key);
+	apart = is_icmp_answer(headers);
+	flow = bpf_map_lookup_elem(&flows, &key);
+	answered = flow;
+	if (!flow)
+		flow = bpf_map_lookup_elem(&new_flows, &key);
+	if (flow) {
+		bool replying = source_is_low != !!(flow->flags & FLOW_OPENER_LOW);
+
+		switch (follow_flow(skb, packet, flow, replying, &reason)) {
+		case FOLLOWED:
+			packet->mark = flow_mark(packet, flow, replying);
+			if (packet->flags & PACKET_TELL)
+				tell(skb, packet, false);
+			if (!answered && replying && is_genuine_reply(headers))
+				return promote_flow(&key, flow);
+			return DROP_NONE;
+		case REFUSED:
+			count_rules(skb, packet);
+			/* A refused TCP connection stays known as such: the other end's next
+			 * segment must not pick it up the other way round. */
+			if (headers->protocol != IPPROTO_TCP)
+				forget_flow(&key, answered);
+			return reason;
+		case APART:
+			apart = true;
+			break;
+		case ABSENT:
+			break;
+		}
+	}
+
+	if (!may_open(headers))
+		return DROP_NO_FLOW;
+	reason = judge_request(skb, packet, JUDGE_BOTH);
+	if (reason)
+		return reason;
+	if (!apart) {
+		reason = store_flow(packet, &key, source_is_low);
+		if (reason)
+			return reason;
+	}
+	tell(skb, packet, true);
+	return DROP_NONE;
+}
+
+/* Returns a drop reason; sets the packet's mark where it passes. */
+static __always_inline int judge_packet(struct __sk_buff *skb, struct packet *packet)
+{
+	const struct headers *headers = &packet->headers;
+
+	if (is_icmp(headers)) {
+		__u8 question = icmp_question(headers->family, headers->icmp_type);
+
+		if (is_icmp_error(headers->family, headers->icmp_type)) {
+			__u32 live = false;
+			int reason = follow_error(skb, packet, &live);
+
+			packet->mark = packet->endpoint;
+			if (reason || live)
+				return reason;
+		}
+		if (!question && !(headers->flags & HEADERS_GROUP))
+			return judge_alone(skb, packet, JUDGE_BOTH);
+	}
+	/* The sender's hook judges the sender's side, each receiver's hook the receiver's. */
+	if (headers->flags & HEADERS_GROUP)
+		return judge_alone(
+		    skb, packet, packet->hook == HOOK_FROM_ENDPOINT ? JUDGE_EGRESS : JUDGE_INGRESS);
+	return judge_connection(skb, packet);
+}
+
+#endif

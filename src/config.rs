@@ -1,0 +1,566 @@
+//! `bridgewall.toml`: how the daemon runs, as opposed to what it enforces. A missing file means the
+//! defaults; `config/bridgewall.toml` documents every key.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::inventory::model::MacAddress;
+use crate::policy::model::Pattern;
+
+/// Where the configuration is if nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/bridgewall/bridgewall.toml";
+
+/// Longest configuration file that is read, in bytes.
+const FILE_LIMIT: u64 = 1 << 20;
+
+/// Everything about how the daemon runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The policy file; `policy.d` beside it belongs to it.
+    #[serde(deserialize_with = "absolute")]
+    pub policy: PathBuf,
+    /// What has to outlive a boot: the last good policy.
+    #[serde(deserialize_with = "absolute")]
+    pub state_directory: PathBuf,
+    /// Where maps and links are pinned; on a BPF file system.
+    #[serde(deserialize_with = "absolute")]
+    pub pin_directory: PathBuf,
+    /// How programs are attached.
+    pub attach: Attach,
+    /// Which half of the packet mark is ours.
+    pub mark_shift: MarkShift,
+    /// The control socket.
+    pub control: Control,
+    /// The Docker engine.
+    pub docker: Docker,
+    /// The bridges whose ports are watched.
+    pub bridges: Bridges,
+    /// Interfaces that are watched though they are not Docker's.
+    #[serde(deserialize_with = "interfaces")]
+    pub interfaces: Vec<Interface>,
+    /// What there is room for.
+    pub limits: Limits,
+    /// When an idle connection is forgotten.
+    pub timeouts: Timeouts,
+    /// What is told.
+    pub events: Events,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            policy: "/etc/bridgewall/policy.toml".into(),
+            state_directory: "/var/lib/bridgewall".into(),
+            pin_directory: "/sys/fs/bpf/bridgewall".into(),
+            attach: Attach::default(),
+            mark_shift: MarkShift::default(),
+            control: Control::default(),
+            docker: Docker::default(),
+            bridges: Bridges::default(),
+            interfaces: Vec::new(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            events: Events::default(),
+        }
+    }
+}
+
+/// How programs are attached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attach {
+    /// What the kernel does best.
+    #[default]
+    Auto,
+    /// tcx links (6.6 and newer).
+    Tcx,
+    /// clsact filters.
+    Clsact,
+}
+
+/// Which half of the packet mark is ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "u32")]
+pub enum MarkShift {
+    /// Bits 0 to 15.
+    Low,
+    /// Bits 16 to 31.
+    #[default]
+    High,
+}
+
+impl MarkShift {
+    /// The number of the first bit.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::Low => 0,
+            Self::High => 16,
+        }
+    }
+}
+
+impl TryFrom<i64> for MarkShift {
+    type Error = &'static str;
+
+    fn try_from(shift: i64) -> Result<Self, Self::Error> {
+        match shift {
+            0 => Ok(Self::Low),
+            16 => Ok(Self::High),
+            _ => Err("mark_shift is 0 (the low half of the mark) or 16 (the high half)"),
+        }
+    }
+}
+
+impl From<MarkShift> for u32 {
+    fn from(shift: MarkShift) -> Self {
+        shift.bits()
+    }
+}
+
+/// The control socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// Its path.
+    #[serde(deserialize_with = "absolute")]
+    pub socket: PathBuf,
+    /// Whose members may look, beside root.
+    pub group: String,
+}
+
+/// Where the control socket is if nobody says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/bridgewall/control.sock";
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            socket: DEFAULT_SOCKET.into(),
+            group: "bridgewall".to_owned(),
+        }
+    }
+}
+
+/// The Docker engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Docker {
+    /// Whether to ask it at all.
+    pub enabled: bool,
+    /// The socket of its API.
+    #[serde(deserialize_with = "absolute")]
+    pub socket: PathBuf,
+    /// Which version of its API to speak.
+    pub api: DockerApi,
+    /// Seconds that one of its answers may take.
+    #[serde(deserialize_with = "within::<1, 600, _>")]
+    pub timeout: u32,
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            socket: "/var/run/docker.sock".into(),
+            api: DockerApi::Auto,
+            timeout: 10,
+        }
+    }
+}
+
+impl Docker {
+    /// How long one of its answers may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout.into())
+    }
+}
+
+/// Which version of Docker's API to speak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DockerApi {
+    /// The newest that both sides know.
+    #[default]
+    Auto,
+    /// This one.
+    Version {
+        /// Before the point.
+        major: usize,
+        /// After the point.
+        minor: usize,
+    },
+}
+
+impl Serialize for DockerApi {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Version { major, minor } => serializer.collect_str(&format!("{major}.{minor}")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DockerApi {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.split_once('.')
+            .and_then(|(major, minor)| {
+                Some(Self::Version {
+                    major: major.parse().ok()?,
+                    minor: minor.parse().ok()?,
+                })
+            })
+            .ok_or_else(|| {
+                de::Error::custom("docker.api is \"auto\", or a version such as \"1.44\"")
+            })
+    }
+}
+
+/// The bridges whose ports are watched: `managed` but not `excluded`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bridges {
+    /// Names, as globs.
+    #[serde(deserialize_with = "patterns", serialize_with = "pattern_texts")]
+    pub managed: Vec<Pattern>,
+    /// Names, as globs.
+    #[serde(deserialize_with = "patterns", serialize_with = "pattern_texts")]
+    pub excluded: Vec<Pattern>,
+}
+
+impl Default for Bridges {
+    fn default() -> Self {
+        Self {
+            // Docker calls its bridges `docker0`, and `br-` with twelve digits of the network's id.
+            managed: ["docker0", "br-????????????"]
+                .into_iter()
+                .filter_map(|glob| Pattern::new(glob).ok())
+                .collect(),
+            excluded: Vec::new(),
+        }
+    }
+}
+
+impl Bridges {
+    /// Whether the ports of this bridge are watched.
+    #[must_use]
+    pub fn manages(&self, bridge: &str) -> bool {
+        let named = |globs: &[Pattern]| globs.iter().any(|glob| glob.matches(bridge));
+        named(&self.managed) && !named(&self.excluded)
+    }
+}
+
+/// An interface that is watched though it is not Docker's: a tap, an LXC container's veth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interface {
+    /// Its name on the host.
+    #[serde(deserialize_with = "interface_name")]
+    pub name: String,
+    /// The only MAC address that may be sent from behind it.
+    #[serde(deserialize_with = "mac_address", serialize_with = "mac_text")]
+    pub mac: MacAddress,
+    /// The only addresses that may be sent from behind it.
+    #[serde(default, deserialize_with = "addresses")]
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+/// What there is room for. Kernel memory is what these cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Endpoints at once.
+    #[serde(deserialize_with = "within::<16, 32_767, _>")]
+    pub endpoints: u32,
+    /// Rules of one policy.
+    #[serde(deserialize_with = "within::<16, 1_048_576, _>")]
+    pub rules: u32,
+    /// Steps of two compiled policies, the judging one and its successor.
+    #[serde(deserialize_with = "within::<1_024, 16_777_216, _>")]
+    pub steps: u32,
+    /// Pairs of identities that have policy of their own, of two policies.
+    #[serde(deserialize_with = "within::<1_024, 16_777_216, _>")]
+    pub policy_entries: u32,
+    /// Prefixes of networks in each family, of two policies.
+    #[serde(deserialize_with = "within::<1_024, 16_777_216, _>")]
+    pub networks: u32,
+    /// Addresses of endpoints and of the host.
+    #[serde(deserialize_with = "within::<64, 1_048_576, _>")]
+    pub addresses: u32,
+    /// Connections that were answered.
+    #[serde(deserialize_with = "within::<1_024, 16_777_216, _>")]
+    pub flows: u32,
+    /// Connections that nobody has answered yet.
+    #[serde(deserialize_with = "within::<1_024, 1_048_576, _>")]
+    pub new_flows: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            endpoints: 4_096,
+            rules: 4_096,
+            steps: 262_144,
+            policy_entries: 65_536,
+            networks: 1_048_576,
+            addresses: 16_384,
+            flows: 131_072,
+            new_flows: 16_384,
+        }
+    }
+}
+
+/// After how many seconds without a packet a connection is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// One that nobody has answered yet.
+    #[serde(deserialize_with = "within::<1, 604_800, _>")]
+    pub new: u32,
+    /// TCP.
+    #[serde(deserialize_with = "within::<1, 604_800, _>")]
+    pub tcp: u32,
+    /// TCP that one side has closed.
+    #[serde(deserialize_with = "within::<1, 604_800, _>")]
+    pub closing: u32,
+    /// UDP.
+    #[serde(deserialize_with = "within::<1, 604_800, _>")]
+    pub udp: u32,
+    /// ICMP.
+    #[serde(deserialize_with = "within::<1, 604_800, _>")]
+    pub icmp: u32,
+    /// Everything else.
+    #[serde(deserialize_with = "within::<1, 604_800, _>")]
+    pub other: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            new: 30,
+            tcp: 21_600,
+            closing: 30,
+            udp: 180,
+            icmp: 30,
+            other: 600,
+        }
+    }
+}
+
+/// What is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// Events at once, and then a second, for each endpoint and reason.
+    #[serde(deserialize_with = "within::<1, 100_000, _>")]
+    pub burst: u32,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { burst: 10 }
+    }
+}
+
+/// Why the configuration is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    path: PathBuf,
+    message: String,
+    help: &'static str,
+    place: Option<Box<(String, std::ops::Range<usize>)>>,
+}
+
+impl Config {
+    /// Reads a file; without one, the one at [`DEFAULT_PATH`], which may be missing.
+    ///
+    /// # Errors
+    /// The file cannot be read, or says something wrong.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let named = path.unwrap_or(Path::new(DEFAULT_PATH));
+        match read(named) {
+            Ok(text) => Self::parse(named, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_none() => {
+                Ok(Self::default())
+            }
+            Err(error) => Err(ConfigError {
+                path: named.to_owned(),
+                message: format!("cannot be read: {error}"),
+                help: "name another file with --config, or leave it out for the defaults",
+                place: None,
+            }),
+        }
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// It says something wrong.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError {
+            path: path.to_owned(),
+            message: error.message().to_owned(),
+            help: "every key and its default stand in the bridgewall.toml that is installed",
+            place: error.span().map(|span| Box::new((text.to_owned(), span))),
+        })
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    use io::Read;
+
+    let mut text = String::new();
+    let mut file = fs::File::open(path)?.take(FILE_LIMIT + 1);
+    file.read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_LIMIT {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is longer than {FILE_LIMIT} bytes"),
+        ));
+    }
+    Ok(text)
+}
+
+impl ConfigError {
+    /// For people: the line, a marker, and what to do.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        let path = self.path.display().to_string();
+        let renderer = if color {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let title = Level::ERROR.primary_title(self.message.as_str());
+        let help = Level::HELP.message(self.help);
+        let group = match self.place.as_deref() {
+            Some((text, span)) => title.element(
+                Snippet::source(text.as_str())
+                    .path(path.as_str())
+                    .annotation(AnnotationKind::Primary.span(span.clone())),
+            ),
+            None => title.element(Origin::path(path.as_str())),
+        };
+        renderer.render(&[group.element(help)])
+    }
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some((text, span)) = self.place.as_deref() {
+            let before = text.get(..span.start).unwrap_or_default();
+            write!(f, ":{}", before.matches('\n').count() + 1)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+fn within<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<u32, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    u32::try_from(number)
+        .ok()
+        .filter(|number| (MIN..=MAX).contains(number))
+        .ok_or_else(|| de::Error::custom(format!("{number} is not between {MIN} and {MAX}")))
+}
+
+fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(de::Error::custom("this path must begin with a slash"))
+    }
+}
+
+fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pattern>, D::Error> {
+    Vec::<String>::deserialize(deserializer)?
+        .iter()
+        .map(|glob| Pattern::new(glob).map_err(de::Error::custom))
+        .collect()
+}
+
+fn pattern_texts<S: Serializer>(patterns: &[Pattern], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(patterns.iter().map(Pattern::as_str))
+}
+
+/// As the kernel has it (`dev_valid_name`): 1 to 15 bytes, no slash, colon or space.
+fn interface_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
+    if fits && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
+        Ok(name)
+    } else {
+        Err(de::Error::custom(
+            "an interface's name has 1 to 15 bytes, without slash, colon or space",
+        ))
+    }
+}
+
+fn mac_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MacAddress, D::Error> {
+    let address: MacAddress = String::deserialize(deserializer)?
+        .parse()
+        .map_err(de::Error::custom)?;
+    if address.0[0] & 1 == 1 || address.0 == [0; 6] {
+        return Err(de::Error::custom(
+            "nobody can send from this address: it is a group's, or empty",
+        ));
+    }
+    Ok(address)
+}
+
+fn mac_text<S: Serializer>(address: &MacAddress, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
+}
+
+/// Addresses of one family that the programs can check a sender against.
+const ADDRESSES_OF_A_FAMILY: usize = 8;
+
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<IpAddr>, D::Error> {
+    let addresses = BTreeSet::<IpAddr>::deserialize(deserializer)?;
+    let ipv4 = addresses.iter().filter(|address| address.is_ipv4()).count();
+    if ipv4.max(addresses.len() - ipv4) > ADDRESSES_OF_A_FAMILY {
+        return Err(de::Error::custom(format!(
+            "an interface can have {ADDRESSES_OF_A_FAMILY} addresses of each family"
+        )));
+    }
+    Ok(addresses)
+}
+
+fn interfaces<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Interface>, D::Error> {
+    let interfaces = Vec::<Interface>::deserialize(deserializer)?;
+    let mut names = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    for interface in &interfaces {
+        if !names.insert(&interface.name) {
+            let name = &interface.name;
+            return Err(de::Error::custom(format!("`{name}` is listed twice")));
+        }
+        for address in &interface.addresses {
+            if !addresses.insert(address) {
+                return Err(de::Error::custom(format!(
+                    "{address} belongs to two interfaces"
+                )));
+            }
+        }
+    }
+    Ok(interfaces)
+}
+
+#[cfg(test)]
+mod tests;

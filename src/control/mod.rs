@@ -1,0 +1,11 @@
+//! How people and programs talk to the daemon: one JSON object a line, over a Unix socket.
+
+pub mod client;
+mod connection;
+pub mod explanation;
+pub mod lock;
+pub mod protocol;
+pub mod report;
+pub mod server;
+mod socket;
+pub mod time;

@@ -1,0 +1,295 @@
+//! What is said over the control socket. Each line is one JSON object: the client sends a [`Call`],
+//! the server answers with a [`Response`]; after [`Response::Watching`] it goes on with [`Streamed`].
+
+use serde::{Deserialize, Serialize};
+
+use super::explanation::ExplainReport;
+use super::report::{
+    EndpointReport, FlowsReport, IdentityReport, ReloadReport, RuleReport, StatusReport, StopReport,
+};
+use crate::observe::event::Event;
+
+/// Raised whenever an older client or daemon would misunderstand a newer one.
+pub const VERSION: u32 = 1;
+
+/// Longest request that the server reads, in bytes.
+pub const REQUEST_LIMIT: usize = 16 * 1024;
+
+/// Longest answer that the client reads, in bytes.
+pub const RESPONSE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Most flows that one answer can hold: keeps it below [`RESPONSE_LIMIT`].
+pub const FLOWS_LIMIT: usize = 100_000;
+
+/// A request, and the version of the protocol that it is made in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// [`VERSION`] of the client.
+    pub version: u32,
+    /// What is asked.
+    pub request: Request,
+}
+
+impl Call {
+    /// In this version.
+    #[must_use]
+    pub const fn new(request: Request) -> Self {
+        Self {
+            version: VERSION,
+            request,
+        }
+    }
+}
+
+/// What can be asked of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// How it is.
+    Status,
+    /// Read the policy files again, now.
+    Reload,
+    /// What it knows.
+    List(Listing),
+    /// Events, from now on.
+    Monitor(Watch),
+    /// What would become of a connection.
+    Explain(Question),
+    /// End the daemon.
+    Stop {
+        /// End enforcement too.
+        detach: bool,
+    },
+}
+
+impl Request {
+    /// Whether it changes what is enforced, and so is for root alone.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Reload | Self::Stop { .. } => true,
+            Self::Status | Self::List(_) | Self::Monitor(_) | Self::Explain(_) => false,
+        }
+    }
+
+    /// Its name, as on the command line.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Reload => "reload",
+            Self::List(_) => "list",
+            Self::Monitor(_) => "monitor",
+            Self::Explain(_) => "explain",
+            Self::Stop { .. } => "stop",
+        }
+    }
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Listing {
+    /// Everything that is watched.
+    Endpoints,
+    /// The sets of identities that are in use.
+    Identities,
+    /// The rules and how often each decided.
+    Rules,
+    /// The connections that pass.
+    Flows {
+        /// Not more than so many.
+        limit: usize,
+    },
+}
+
+/// Which events a client wants. All that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// What is dropped, or would be if it were not for audit mode.
+    pub drops: bool,
+    /// New connections that are allowed.
+    pub allows: bool,
+    /// A container, an identity or an address that must be the source.
+    pub from: Option<String>,
+    /// A container, an identity or an address that must be the destination.
+    pub to: Option<String>,
+}
+
+impl Watch {
+    /// Whether this client is to see this event.
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
+        let kind = if event.is_drop() {
+            self.drops
+        } else {
+            self.allows
+        };
+        let is = |wanted: &Option<String>, peer: &crate::observe::event::Peer| {
+            wanted.as_ref().is_none_or(|name| peer.is_called(name))
+        };
+        kind && is(&self.from, &event.source) && is(&self.to, &event.destination)
+    }
+}
+
+/// What would become of a connection? In the words of the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Who opens it: an identity, entity, network, container or address.
+    pub from: String,
+    /// Who it is opened to.
+    pub to: String,
+    /// What for.
+    pub traffic: Asked,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Asked {
+    /// `80/tcp`, `53/udp`, `443`.
+    Port(String),
+    /// `echo-request`, `ipv6:128/0`.
+    Icmp(String),
+    /// `gre`, `47`.
+    Protocol(String),
+}
+
+/// The daemon's answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    /// To `status`.
+    Status(Box<StatusReport>),
+    /// To `reload`: accepted.
+    Reloaded(ReloadReport),
+    /// To `list endpoints`.
+    Endpoints(Vec<EndpointReport>),
+    /// To `list identities`.
+    Identities(Vec<IdentityReport>),
+    /// To `list rules`.
+    Rules(Vec<RuleReport>),
+    /// To `list flows`.
+    Flows(FlowsReport),
+    /// To `explain`.
+    Explained(Box<ExplainReport>),
+    /// To `monitor`: events follow.
+    Watching,
+    /// To `stop`. The connection closes when the daemon has ended.
+    Stopping(StopReport),
+    /// To anything: no.
+    Error(ErrorReport),
+}
+
+impl Response {
+    /// An error without details.
+    #[must_use]
+    pub fn error(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::Error(ErrorReport {
+            kind,
+            message: message.into(),
+        })
+    }
+}
+
+/// Why the answer is no.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    /// For programs.
+    pub kind: ErrorKind,
+    /// For people. Refused policies bring all their diagnostics along, a line each and more.
+    pub message: String,
+}
+
+/// What kind of no it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// Not a request that this daemon understands.
+    Malformed,
+    /// In another version of the protocol.
+    Version,
+    /// Root may ask this, and nobody else.
+    NotRoot,
+    /// Too many clients, or no answer in time.
+    Busy,
+    /// No complete request in time.
+    Slow,
+    /// The policy, or the question, is wrong.
+    Refused,
+    /// The daemon cannot do it: the message says why.
+    Failed,
+}
+
+/// A line of the stream that follows [`Response::Watching`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Streamed {
+    /// Something happened.
+    Event(Box<Event>),
+    /// So many events were left out, because this client reads too slowly.
+    Lost(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Call, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn requests_read_as_documented() {
+        for (json, request) in [
+            (r#"{"version":1,"request":"status"}"#, Request::Status),
+            (
+                r#"{"version":1,"request":{"list":"rules"}}"#,
+                Request::List(Listing::Rules),
+            ),
+            (
+                r#"{"version":1,"request":{"list":{"flows":{"limit":5}}}}"#,
+                Request::List(Listing::Flows { limit: 5 }),
+            ),
+            (
+                r#"{"version":1,"request":{"stop":{"detach":true}}}"#,
+                Request::Stop { detach: true },
+            ),
+            (
+                r#"{"version":1,"request":{"explain":{"from":"a","to":"b","traffic":{"port":"80/tcp"}}}}"#,
+                Request::Explain(Question {
+                    from: "a".into(),
+                    to: "b".into(),
+                    traffic: Asked::Port("80/tcp".into()),
+                }),
+            ),
+        ] {
+            assert_eq!(parse(json).expect(json), Call::new(request), "{json}");
+        }
+    }
+
+    #[test]
+    fn unknown_verbs_fields_and_types_are_errors() {
+        for json in [
+            r#"{"version":1,"request":"destroy"}"#,
+            r#"{"version":1,"request":"status","more":1}"#,
+            r#"{"version":1,"request":{"stop":{}}}"#,
+            r#"{"version":1,"request":{"stop":{"detach":1}}}"#,
+            r#"{"request":"status"}"#,
+            r"[]",
+        ] {
+            assert!(parse(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn only_what_changes_enforcement_is_for_root() {
+        assert!(Request::Reload.changes());
+        assert!(Request::Stop { detach: false }.changes());
+        assert!(!Request::Status.changes());
+        assert!(!Request::Monitor(Watch::default()).changes());
+    }
+}

@@ -1,0 +1,306 @@
+//! What the daemon tells: the data behind `status` and `list`, as people's tables and programs' JSON
+//! are both made from it. Field names are part of the user's interface.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::UnixTime;
+
+/// `status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// The daemon's version.
+    pub version: String,
+    /// The daemon's process.
+    pub pid: u32,
+    /// When the daemon started.
+    pub started_at: UnixTime,
+    /// Whether everything that should be enforced is.
+    pub healthy: bool,
+    /// Why it is not healthy, each with what to do about it. Empty if it is.
+    pub reasons: Vec<String>,
+    /// The policy that judges.
+    pub policy: PolicyStatus,
+    /// The endpoints, counted.
+    pub endpoints: EndpointCounts,
+    /// How the programs are attached.
+    pub attach: AttachStatus,
+    /// The Docker engine.
+    pub docker: DockerStatus,
+    /// The kernel's maps.
+    pub maps: Vec<MapStatus>,
+    /// Packets dropped, by reason; reasons that never occurred are left out.
+    pub drops: Vec<DropCount>,
+    /// Events, and what became of those that nobody saw.
+    pub events: EventStatus,
+}
+
+/// The policy that judges, and the last one that was refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// Counts every accepted load, also one without effect.
+    pub revision: u64,
+    /// The number that the kernel knows the policy by.
+    pub generation: u64,
+    /// When this generation began to judge.
+    pub committed_at: Option<UnixTime>,
+    /// The last refusal; nothing after a good load.
+    pub error: Option<String>,
+    /// The files it came from.
+    pub files: Vec<PathBuf>,
+    /// Number of rules.
+    pub rules: usize,
+    /// Number of identities.
+    pub identities: usize,
+    /// Number of networks.
+    pub networks: usize,
+}
+
+/// The endpoints, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointCounts {
+    /// All of them.
+    pub total: usize,
+    /// Attached in both directions, and read back.
+    pub armed: usize,
+    /// Nobody has said yet whose interface it is; nothing passes there.
+    pub unnamed: usize,
+}
+
+/// How the programs are attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachStatus {
+    /// `tcx` or `clsact`.
+    pub mode: String,
+    /// What the kernel does not have, and what serves instead.
+    pub fallbacks: Vec<String>,
+}
+
+/// The Docker engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DockerStatus {
+    /// How the daemon and the engine stand to each other.
+    pub state: DockerState,
+    /// The engine's version, once it was told.
+    pub version: Option<String>,
+    /// Why there is no connection.
+    pub error: Option<String>,
+}
+
+/// How the daemon and the Docker engine stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DockerState {
+    /// Events arrive.
+    Connected,
+    /// Was connected, or could be: tried again and again.
+    Waiting,
+    /// There is no socket: no engine on this host.
+    Absent,
+    /// Switched off in the configuration.
+    Off,
+}
+
+impl DockerState {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Waiting => "waiting",
+            Self::Absent => "absent",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// One map of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapStatus {
+    /// Its name.
+    pub name: String,
+    /// Entries in use, where that can be counted.
+    pub entries: Option<u64>,
+    /// Entries it has room for.
+    pub capacity: u64,
+    /// Bytes of kernel memory.
+    pub bytes: u64,
+}
+
+/// Packets dropped for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropCount {
+    /// Its name: `policy-default`.
+    pub reason: String,
+    /// What it means, in a line.
+    pub text: String,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, with Ethernet headers.
+    pub bytes: u64,
+}
+
+/// Events, and what became of those that nobody saw.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventStatus {
+    /// Clients that watch events now.
+    pub monitors: usize,
+    /// Not told, because the ring buffer was full.
+    pub lost_full: u64,
+    /// Not told, because the endpoint had used up its budget for that reason.
+    pub lost_limited: u64,
+    /// Not told to a client that was too slow.
+    pub lost_slow: u64,
+}
+
+/// Packets and bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, with Ethernet headers.
+    pub bytes: u64,
+}
+
+/// One of `list endpoints`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointReport {
+    /// The number that the kernel knows it by.
+    pub number: u32,
+    /// The container's name, or the interface's; nothing while unnamed.
+    pub name: Option<String>,
+    /// Docker's id of the container.
+    pub container: Option<String>,
+    /// The image, as the container was started with it.
+    pub image: Option<String>,
+    /// The compose project.
+    pub project: Option<String>,
+    /// The Docker network of this attachment.
+    pub network: Option<String>,
+    /// The host-side interface.
+    pub interface: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// The bridge it is a port of.
+    pub bridge: Option<String>,
+    /// The only MAC address it may send from.
+    pub mac: Option<String>,
+    /// The only addresses it may send from.
+    pub addresses: Vec<IpAddr>,
+    /// The identities it belongs to.
+    pub identities: Vec<String>,
+    /// The number that stands for just these identities; nothing while unnamed.
+    pub identity: Option<u32>,
+    /// Whether both directions are attached.
+    pub armed: bool,
+    /// What it sent.
+    pub sent: Passage,
+    /// What was sent to it.
+    pub received: Passage,
+}
+
+/// What passed in one direction, and what did not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// Let through.
+    pub passed: Counter,
+    /// Dropped.
+    pub dropped: Counter,
+}
+
+/// One of `list identities`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityReport {
+    /// The number that the kernel knows it by.
+    pub number: u32,
+    /// `db+web`, `host`, `unidentified`, `internet`, `office`.
+    pub name: String,
+    /// `host`, `endpoint`, `lan` or `internet`.
+    pub kind: String,
+    /// The identities of the policy that it stands for, all at once.
+    pub identities: Vec<String>,
+    /// The endpoints that have it, by name.
+    pub endpoints: Vec<String>,
+    /// The prefixes that have it; networks of the world only.
+    pub prefixes: usize,
+}
+
+/// One of `list rules`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleReport {
+    /// The number that events and counters know it by; stable while its text is.
+    pub number: u32,
+    /// `allow` or `deny`.
+    pub action: String,
+    /// Its name, or a short form of what it says.
+    pub name: String,
+    /// The file it stands in.
+    pub file: PathBuf,
+    /// The line it begins on.
+    pub line: usize,
+    /// New connections that it decided, and their first packets' bytes.
+    pub hits: Counter,
+}
+
+/// `list flows`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlowsReport {
+    /// All flows there are.
+    pub total: usize,
+    /// As many of them as were asked for, the most recently active first.
+    pub flows: Vec<FlowReport>,
+}
+
+/// One of `list flows`: a connection that passes without another look at the policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlowReport {
+    /// `tcp`, `udp`, `icmp`, or the protocol's number.
+    pub protocol: String,
+    /// Who opened it.
+    pub opener: FlowEnd,
+    /// Who it was opened to.
+    pub target: FlowEnd,
+    /// `new`, `established` or `closing`.
+    pub state: String,
+    /// The generation that judged it last.
+    pub generation: u64,
+    /// Seconds since its last packet.
+    pub idle: u64,
+}
+
+/// One end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowEnd {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port, for protocols that have ports.
+    pub port: Option<u16>,
+    /// The endpoint's name, or `host`.
+    pub name: Option<String>,
+}
+
+/// `reload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// The revision of the load.
+    pub revision: u64,
+    /// The generation that judges now.
+    pub generation: u64,
+    /// Whether anything in the kernel had to change.
+    pub changed: bool,
+    /// Number of rules.
+    pub rules: usize,
+    /// Number of identities.
+    pub identities: usize,
+}
+
+/// `stop`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopReport {
+    /// Whether enforcement has ended too.
+    pub detached: bool,
+    /// What could not be removed.
+    pub problems: Vec<String>,
+}

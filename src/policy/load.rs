@@ -1,0 +1,106 @@
+//! Finds and reads the policy's files.
+
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::dir::Dir;
+
+use super::assemble::assemble;
+use super::diagnostic::Report;
+use super::limits;
+use super::model::Policy;
+use super::open::{Kind, open};
+use super::problem::FileError;
+use super::source::Source;
+
+/// Whose files are good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// The daemon's: files, the links that lead to them and all folders above belong to root and are
+    /// writable by nobody else.
+    RootOnly,
+    /// Any file that can be read, for a look at it.
+    Any,
+}
+
+/// Reads `path` and the `*.toml` of the folder `policy.d` beside it, in lexical order, and makes a
+/// policy of them. Each file is opened once.
+///
+/// # Errors
+/// Everything that is wrong with the set.
+pub fn load(path: &Path, trust: Trust) -> Result<Policy, Report> {
+    let mut inputs = vec![read(path, trust, limits::POLICY_FILE_BYTES)];
+    let folder = drop_in_folder(path);
+    match list(&folder, trust) {
+        Ok(paths) => inputs.extend(
+            paths
+                .iter()
+                .map(|path| read(path, trust, limits::POLICY_FILE_BYTES)),
+        ),
+        Err(error) => inputs.push(Err(error)),
+    }
+    assemble(inputs, &mut |path| {
+        read(path, trust, limits::NETWORK_FILE_BYTES)
+    })
+}
+
+/// The folder of further policy files that belongs to a policy file.
+#[must_use]
+pub fn drop_in_folder(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join("policy.d")
+}
+
+fn read(path: &Path, trust: Trust, limit: usize) -> Result<Source, FileError> {
+    let file = open(path, trust, Kind::File)?;
+    let mut bytes = Vec::new();
+    std::fs::File::from(file)
+        .take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| FileError {
+            path: path.to_owned(),
+            message: format!("cannot read {}: {error}", path.display()),
+            help: "make it readable".to_owned(),
+        })?;
+    if bytes.len() > limit {
+        return Err(FileError {
+            path: path.to_owned(),
+            message: format!("{} has more than {} KiB", path.display(), limit >> 10),
+            help: "split it, or keep long lists of addresses in the `file` of a network".to_owned(),
+        });
+    }
+    Ok(Source::from_bytes(path, bytes))
+}
+
+/// The `*.toml` of a folder in lexical order; none if there is no such folder. Hidden files are left
+/// out, as in the shell's `*.toml`: editors put their own there.
+fn list(folder: &Path, trust: Trust) -> Result<Vec<PathBuf>, FileError> {
+    if std::fs::symlink_metadata(folder)
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    {
+        return Ok(Vec::new());
+    }
+    let failed = |error: nix::Error| FileError {
+        path: folder.to_owned(),
+        message: format!("cannot list {}: {}", folder.display(), error.desc()),
+        help: "make it a folder that can be read, or remove it".to_owned(),
+    };
+    let mut dir = Dir::from_fd(open(folder, trust, Kind::Folder)?).map_err(failed)?;
+    let mut paths = Vec::new();
+    for entry in dir.iter() {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_bytes();
+        if name.ends_with(b".toml") && !name.starts_with(b".") {
+            paths.push(folder.join(std::ffi::OsStr::from_bytes(name)));
+        }
+    }
+    if paths.len() >= limits::POLICY_FILES {
+        return Err(FileError {
+            path: folder.to_owned(),
+            message: format!("{} has {} files", folder.display(), paths.len()),
+            help: format!("a policy may have {} files: join some", limits::POLICY_FILES),
+        });
+    }
+    paths.sort_unstable();
+    Ok(paths)
+}
