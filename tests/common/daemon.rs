@@ -106,7 +106,7 @@ impl Daemon {
             .stderr(log);
         let process = self.place.namespace.inside(|| command.spawn());
         let process = process.unwrap_or_else(|error| panic!("start {BINARY}: {error}"));
-        // For `scripts/lib/sweep`, should this test be killed.
+        // For `scripts/test` to end, should this test be killed.
         fs::write(self.place.directory().join("pid"), process.id().to_string())
             .expect("write a pid");
         self.process = Some(process);

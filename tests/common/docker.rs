@@ -10,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use super::namespace::Namespace;
-use super::place::Place;
+use super::place::{self, Place};
 use super::sandbox::Node;
 
 /// The image of every container: busybox, made here.
@@ -33,14 +33,11 @@ pub struct Engine {
 impl Engine {
     /// Waits for its turn, and clears away what an earlier test may have left.
     pub fn take() -> Self {
-        let lock = Path::new("/run/bridgewall-test-engine.lock");
-        let file = File::create(lock).unwrap_or_else(|e| panic!("create {}: {e}", lock.display()));
-        let turn = Flock::lock(file, FlockArg::LockExclusive)
-            .unwrap_or_else(|(_, e)| panic!("lock {}: {e}", lock.display()));
         let namespace = match std::env::var_os("ENGINE_NETNS").filter(|path| !path.is_empty()) {
             Some(path) => Namespace::at(Path::new(&path)),
             None => Namespace::current(),
         };
+        let turn = turn();
         let engine = Self {
             place: Arc::new(Place::new(namespace)),
             outside: None,
@@ -164,6 +161,16 @@ impl Drop for Engine {
             self.clear();
         }
     }
+}
+
+/// Waits for all other tests, also of other processes, that use the engine.
+fn turn() -> Flock<File> {
+    let lock = place::root().join("engine.lock");
+    std::fs::create_dir_all(place::root())
+        .and_then(|()| File::create(&lock))
+        .map_err(|error| error.to_string())
+        .and_then(|file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e.to_string()))
+        .unwrap_or_else(|error| panic!("lock {}: {error}", lock.display()))
 }
 
 /// A bridge network.

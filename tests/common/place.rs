@@ -8,8 +8,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::namespace::Namespace;
 
-/// All places lie here: it belongs to root and nobody else can write in it or above it, as policy
-/// files demand. `scripts/lib/sweep` knows it too.
+/// All places lie here unless `BRIDGEWALL_TEST_ROOT` says otherwise: it belongs to root and nobody else
+/// can write in it or above it, as policy files demand.
 const ROOT: &str = "/run/bridgewall-test";
 
 /// A host for one daemon. Its directory is cleaned before, for what a killed test may have left, and
@@ -25,7 +25,7 @@ impl Place {
     /// One named after the running test, which owns `namespace`.
     pub fn new(namespace: Namespace) -> Self {
         let tag = tag();
-        let directory = Path::new(ROOT).join(&tag);
+        let directory = root().join(&tag);
         remove(&directory);
         let place = Self {
             namespace,
@@ -77,6 +77,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         remove(&self.directory);
     }
+}
+
+/// Where all places lie.
+pub fn root() -> PathBuf {
+    std::env::var_os("BRIDGEWALL_TEST_ROOT").map_or_else(|| ROOT.into(), PathBuf::from)
 }
 
 /// Removes a place's directory; unmounting its bpffs releases every program and link pinned there.
