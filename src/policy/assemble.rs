@@ -60,7 +60,13 @@ pub(super) fn assemble(
     }
     check_names(&mut merged, &mut problems);
     check_counts(&merged, &mut problems);
-    let texts = read_networks(&merged, read_network, &mut sources, &mut paths, &mut problems);
+    let texts = read_networks(
+        &merged,
+        read_network,
+        &mut sources,
+        &mut paths,
+        &mut problems,
+    );
     let policy = validate(&merged, incomplete, &texts, &sources, &mut problems);
     if problems.is_empty() {
         Ok(Policy {
@@ -144,11 +150,17 @@ fn check_names(merged: &mut File, problems: &mut Problems) {
         }
     }
     let is_first = |name: &Spanned<String>| first.get(&name.value) == Some(&name.span);
-    merged.identities.retain(|identity| is_first(&identity.name));
+    merged
+        .identities
+        .retain(|identity| is_first(&identity.name));
     merged.networks.retain(|network| is_first(&network.name));
     // The order that their numbers refer to.
-    merged.identities.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-    merged.networks.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+    merged
+        .identities
+        .sort_by(|a, b| a.name.value.cmp(&b.name.value));
+    merged
+        .networks
+        .sort_by(|a, b| a.name.value.cmp(&b.name.value));
 }
 
 fn check_counts(merged: &File, problems: &mut Problems) {
@@ -217,9 +229,16 @@ fn validate(
     sources: &Sources,
     problems: &mut Problems,
 ) -> Policy {
-    let identity_names = merged.identities.iter().map(|entry| entry.name.value.clone());
+    let identity_names = merged
+        .identities
+        .iter()
+        .map(|entry| entry.name.value.clone());
     let network_names = merged.networks.iter().map(|entry| entry.name.value.clone());
-    let names = Names::new(identity_names.collect(), network_names.collect(), incomplete);
+    let names = Names::new(
+        identity_names.collect(),
+        network_names.collect(),
+        incomplete,
+    );
 
     let identities = merged
         .identities

@@ -23,8 +23,7 @@ pub(super) fn parse(text: &str) -> Result<IpNet, Refusal> {
             _ => return Err(bad_length(text, address, length, full)),
         },
     };
-    let net = IpNet::new(address, length)
-        .map_err(|_| no_address(text, text))?;
+    let net = IpNet::new(address, length).map_err(|_| no_address(text, text))?;
     if let IpNet::V6(net) = net {
         refuse_mapped(text, net)?;
     }
@@ -102,9 +101,12 @@ fn refuse_mapped(text: &str, net: Ipv6Net) -> Result<(), Refusal> {
         return Ok(());
     }
     let [.., a, b, c, d] = net.addr().octets();
-    let inner = Ipv4Net::new(Ipv4Addr::new(a, b, c, d), net.prefix_len().saturating_sub(96))
-        .map(|net| net.trunc().to_string())
-        .unwrap_or_default();
+    let inner = Ipv4Net::new(
+        Ipv4Addr::new(a, b, c, d),
+        net.prefix_len().saturating_sub(96),
+    )
+    .map(|net| net.trunc().to_string())
+    .unwrap_or_default();
     Err(Refusal::new(
         format!("{} is an IPv4 address in the form of IPv6", shown(text)),
         "IPv4-mapped",

@@ -145,16 +145,17 @@ impl Diagnostic {
     fn group(&self) -> Group<'_> {
         let title = Level::ERROR.primary_title(self.message.as_str());
         let mut group = Group::with_title(title);
-        for (place, kind, label) in std::iter::once((
-            &self.place,
-            AnnotationKind::Primary,
-            self.label.as_str(),
-        ))
-        .chain(
-            self.related
-                .iter()
-                .map(|related| (&related.place, AnnotationKind::Context, related.label.as_str())),
-        ) {
+        for (place, kind, label) in
+            std::iter::once((&self.place, AnnotationKind::Primary, self.label.as_str())).chain(
+                self.related.iter().map(|related| {
+                    (
+                        &related.place,
+                        AnnotationKind::Context,
+                        related.label.as_str(),
+                    )
+                }),
+            )
+        {
             group = match &place.position {
                 Some(position) => group.element(position.snippet(&place.file, kind, label)),
                 None => group.element(Origin::path(place.file.as_str())),

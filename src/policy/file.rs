@@ -262,15 +262,26 @@ fn identity(
         ingress: reader.choice("ingress", ACTIONS),
         egress: reader.choice("egress", ACTIONS),
         mode: reader.choice("mode", MODES),
-        has_condition: ["labels", "match", "name", "image", "network", "project", "interface"]
-            .iter()
-            .any(|key| reader.has(key)),
+        has_condition: [
+            "labels",
+            "match",
+            "name",
+            "image",
+            "network",
+            "project",
+            "interface",
+        ]
+        .iter()
+        .any(|key| reader.has(key)),
     };
     reader.finish();
     if let Some((table, span)) = labels {
         if table.is_empty() {
             let help = "write labels = { key = \"value\" }, or leave the key out";
-            problems.add(span, Refusal::new("`labels` is empty", "nothing in it", help));
+            problems.add(
+                span,
+                Refusal::new("`labels` is empty", "nothing in it", help),
+            );
         }
         for (key, value, span) in entries(table, span.source) {
             identity.labels.extend(label(key, value, span, problems));
@@ -385,19 +396,20 @@ fn network(
     network
 }
 
-fn rule(
-    action: Action,
-    table: &DeTable<'_>,
-    span: Span,
-    problems: &mut Problems,
-) -> FileRule {
+fn rule(action: Action, table: &DeTable<'_>, span: Span, problems: &mut Problems) -> FileRule {
     let title = match action {
         Action::Allow => "[[allow]]",
         Action::Deny => "[[deny]]",
     };
     let mut reader = Reader::new(table, title, span, problems);
-    reader.require("from", "write who opens the connection: from = \"web\" or from = \"any\"");
-    reader.require("to", "write who it is opened to: to = \"db\" or to = \"any\"");
+    reader.require(
+        "from",
+        "write who opens the connection: from = \"web\" or from = \"any\"",
+    );
+    reader.require(
+        "to",
+        "write who it is opened to: to = \"db\" or to = \"any\"",
+    );
     let rule = FileRule {
         action,
         span,
@@ -416,7 +428,10 @@ fn rule(
 
 fn test(table: &DeTable<'_>, span: Span, problems: &mut Problems) -> FileTest {
     let mut reader = Reader::new(table, "[[test]]", span, problems);
-    reader.require("from", "write who opens the connection: from = \"internet\"");
+    reader.require(
+        "from",
+        "write who opens the connection: from = \"internet\"",
+    );
     reader.require("to", "write who it is opened to: to = \"db\"");
     reader.require("expect", "write expect = \"allow\" or expect = \"drop\"");
     let test = FileTest {

@@ -64,7 +64,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Interval>, Refusal> {
 fn both_families(text: &str) -> Result<Vec<Interval>, Refusal> {
     if text == "any" {
         let all = FAMILIES.iter();
-        return Ok(all.map(|family| Interval::protocol(family.protocol)).collect());
+        return Ok(all
+            .map(|family| Interval::protocol(family.protocol))
+            .collect());
     }
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(bare_number(text));
@@ -92,8 +94,9 @@ fn one_family(text: &str, family: &Family, body: &str) -> Result<Interval, Refus
             .ok_or_else(|| unknown_name(text, body, &[family]));
     }
     if !body.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(other_family(text, family, body)
-            .unwrap_or_else(|| unknown_name(text, body, &[family])));
+        return Err(
+            other_family(text, family, body).unwrap_or_else(|| unknown_name(text, body, &[family]))
+        );
     }
     if let Some((icmp_type, code)) = body.split_once('/') {
         let selector = Selector::icmp(
@@ -167,12 +170,18 @@ fn unknown_family(text: &str, body: &str) -> Refusal {
 
 /// A name that only the other family has.
 fn other_family(text: &str, family: &Family, name: &str) -> Option<Refusal> {
-    let other = FAMILIES.iter().find(|other| other.prefix != family.prefix)?;
+    let other = FAMILIES
+        .iter()
+        .find(|other| other.prefix != family.prefix)?;
     other.number(name)?;
     Some(Refusal::new(
         format!("{} is no {} type", shown(name), family.title),
         format!("only {} has it", other.title),
-        format!("write \"{}:{name}\" instead of {}", other.prefix, shown(text)),
+        format!(
+            "write \"{}:{name}\" instead of {}",
+            other.prefix,
+            shown(text)
+        ),
     ))
 }
 
@@ -186,7 +195,9 @@ fn unknown_name(text: &str, name: &str, families: &[&Family]) -> Refusal {
             .iter()
             .flat_map(|family| family.types)
             .flat_map(|(_, names)| names.iter().copied());
-        did_you_mean(&name.to_ascii_lowercase(), names, || not_understood(text).help)
+        did_you_mean(&name.to_ascii_lowercase(), names, || {
+            not_understood(text).help
+        })
     };
     let message = format!("{} is not an ICMP type", shown(text));
     Refusal::new(message, "no such name", help)
@@ -200,5 +211,10 @@ fn name_with_code(text: &str, families: &[&Family]) -> Option<String> {
         .filter_map(|family| Some((family, family.number(name)?)))
         .map(|(family, number)| format!("\"{}:{number}/{code}\"", family.prefix))
         .collect();
-    (!forms.is_empty()).then(|| format!("a code follows a type's number: write {}", forms.join(" or ")))
+    (!forms.is_empty()).then(|| {
+        format!(
+            "a code follows a type's number: write {}",
+            forms.join(" or ")
+        )
+    })
 }

@@ -19,7 +19,10 @@ pub(super) fn validate(
 ) -> Identity {
     if !identity.has_condition {
         let refusal = Refusal::new(
-            format!("[identities.{}] does not say who belongs to it", identity.name.value),
+            format!(
+                "[identities.{}] does not say who belongs to it",
+                identity.name.value
+            ),
             "no condition",
             "write labels, match, name, image, network, project or interface; \
              name = \"*\" is every endpoint",
@@ -75,10 +78,7 @@ fn glob(text: &str) -> Result<Pattern, Refusal> {
     })
 }
 
-fn requirements(
-    identity: &FileIdentity,
-    problems: &mut Problems,
-) -> Vec<(Span, LabelRequirement)> {
+fn requirements(identity: &FileIdentity, problems: &mut Problems) -> Vec<(Span, LabelRequirement)> {
     let mut all = Vec::new();
     for (key, value) in &identity.labels {
         check_label(key, "key", problems);
@@ -94,7 +94,11 @@ fn requirements(
     }
     if all.len() > limits::LIST_ENTRIES {
         let refusal = Refusal::new(
-            format!("[identities.{}] has {} conditions", identity.name.value, all.len()),
+            format!(
+                "[identities.{}] has {} conditions",
+                identity.name.value,
+                all.len()
+            ),
             format!("more than {}", limits::LIST_ENTRIES),
             "use several identities",
         );
@@ -177,7 +181,9 @@ impl<'a> Demands<'a> {
     fn contradiction(&self, key: &str) -> Option<String> {
         let key = shown(key);
         if self.present && self.absent {
-            return Some(format!("the label {key} would have to be both there and absent"));
+            return Some(format!(
+                "the label {key} would have to be both there and absent"
+            ));
         }
         self.possible()
             .is_some_and(|values| values.is_empty())
@@ -220,7 +226,8 @@ fn refuse_contradictions(
     };
     let fits = |values: &BTreeSet<&str>| values.iter().any(|value| project.matches(value));
     if demand.absent || demand.possible().is_some_and(|values| !fits(&values)) {
-        let why = format!("`project` is the label `{PROJECT_LABEL}`, and they contradict each other");
+        let why =
+            format!("`project` is the label `{PROJECT_LABEL}`, and they contradict each other");
         let refusal = nobody(identity, why);
         problems.add_related(written.span, refusal, *label, "and this condition");
     }
@@ -228,7 +235,10 @@ fn refuse_contradictions(
 
 fn nobody(identity: &FileIdentity, why: String) -> Refusal {
     Refusal::new(
-        format!("nobody can ever belong to [identities.{}]", identity.name.value),
+        format!(
+            "nobody can ever belong to [identities.{}]",
+            identity.name.value
+        ),
         why,
         "all conditions of an identity must hold at once: take one out, or make two identities; \
          several values stand in one op = \"in\"",

@@ -98,7 +98,10 @@ fn list(folder: &Path, trust: Trust) -> Result<Vec<PathBuf>, FileError> {
         return Err(FileError {
             path: folder.to_owned(),
             message: format!("{} has {} files", folder.display(), paths.len()),
-            help: format!("a policy may have {} files: join some", limits::POLICY_FILES),
+            help: format!(
+                "a policy may have {} files: join some",
+                limits::POLICY_FILES
+            ),
         });
     }
     paths.sort_unstable();

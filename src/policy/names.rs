@@ -43,7 +43,10 @@ impl Names {
 
     /// Those of a complete policy.
     pub fn of(policy: &Policy) -> Self {
-        let identities = policy.identities.iter().map(|identity| identity.name.clone());
+        let identities = policy
+            .identities
+            .iter()
+            .map(|identity| identity.name.clone());
         let networks = policy.networks.iter().map(|network| network.name.clone());
         Self::new(identities.collect(), networks.collect(), false)
     }
@@ -92,7 +95,11 @@ impl Names {
         let help = match (left > 0).then(|| closest(text, all())).flatten() {
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => {
-                let name = if name_error(text).is_none() { text } else { "NAME" };
+                let name = if name_error(text).is_none() {
+                    text
+                } else {
+                    "NAME"
+                };
                 format!(
                     "define [identities.{name}] or [networks.{name}], or write an address or one of \
                      any, host, containers, world, lan, internet, same-project"

@@ -92,7 +92,11 @@ fn read_lines(index: usize, source: &Source, cidrs: &mut Vec<IpNet>, problems: &
     };
     if let Some(offset) = source.invalid() {
         let help = "save it as UTF-8";
-        let refusal = Refusal::new("the file is not UTF-8 text", "the first byte that is not", help);
+        let refusal = Refusal::new(
+            "the file is not UTF-8 text",
+            "the first byte that is not",
+            help,
+        );
         problems.add(span(offset, offset + 1), refusal);
         return;
     }

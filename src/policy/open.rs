@@ -45,7 +45,12 @@ struct Trouble {
 fn open_any(path: &Path, kind: Kind) -> Result<OwnedFd, Trouble> {
     let failed = |error| failed(path, error);
     // A first look without opening: to open a device may do something.
-    let look = openat(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+    let look = openat(
+        AT_FDCWD,
+        path,
+        OFlag::O_PATH | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
     check_kind(path, &fstat(look.map_err(failed)?).map_err(failed)?, kind)?;
     let file = openat(AT_FDCWD, path, read_flags(), Mode::empty()).map_err(failed)?;
     check_kind(path, &fstat(&file).map_err(failed)?, kind)?;
@@ -162,7 +167,11 @@ fn check_trust(path: &Path, descriptor: impl AsFd) -> Result<FileStat, Trouble> 
     let stat = fstat(descriptor).map_err(|error| failed(path, error))?;
     if stat.st_uid != 0 {
         return Err(Trouble {
-            message: format!("{} belongs to user {}, not to root", path.display(), stat.st_uid),
+            message: format!(
+                "{} belongs to user {}, not to root",
+                path.display(),
+                stat.st_uid
+            ),
             help: format!(
                 "whoever can change a policy can open the firewall: chown root:root {}",
                 path.display()

@@ -100,12 +100,7 @@ impl Problems {
         self.list.len() + self.omitted
     }
 
-    fn push(
-        &mut self,
-        at: Result<Span, PathBuf>,
-        refusal: Refusal,
-        related: Vec<(Span, String)>,
-    ) {
+    fn push(&mut self, at: Result<Span, PathBuf>, refusal: Refusal, related: Vec<(Span, String)>) {
         if self.list.len() < limits::DIAGNOSTICS {
             self.list.push(Problem {
                 at,

@@ -172,7 +172,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Interval>, Refusal> {
     if !intervals.is_empty() {
         return Ok(intervals);
     }
-    let names = PROTOCOLS.iter().flat_map(|(_, names)| names.iter().copied());
+    let names = PROTOCOLS
+        .iter()
+        .flat_map(|(_, names)| names.iter().copied());
     let help = if text.contains('/') {
         "ports stand in `ports`".to_owned()
     } else {

@@ -310,8 +310,7 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
     ) -> Option<T> {
         let is = type_name(value);
         let message = format!("`{key}` must be {expected}, and is {is}");
-        self.problems
-            .add(span, Refusal::new(message, is, help));
+        self.problems.add(span, Refusal::new(message, is, help));
         None
     }
 }

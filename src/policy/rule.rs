@@ -71,15 +71,14 @@ fn check_name(name: &str) -> Result<(), Refusal> {
 }
 
 /// All peers of one side; `None` if any of them is not known.
-fn peers(
-    list: Option<&List<String>>,
-    names: &Names,
-    problems: &mut Problems,
-) -> Option<Vec<Peer>> {
+fn peers(list: Option<&List<String>>, names: &Names, problems: &mut Problems) -> Option<Vec<Peer>> {
     let list = &list?.value;
     let mut peers = Vec::with_capacity(list.len());
     for entry in list {
-        if let Some(peer) = problems.take(entry.span, names.peer(&entry.value)).flatten() {
+        if let Some(peer) = problems
+            .take(entry.span, names.peer(&entry.value))
+            .flatten()
+        {
             peers.push(peer);
         }
     }
@@ -346,6 +345,8 @@ fn test_peer(
     problems: &mut Problems,
 ) -> Option<(TestPeer, Span)> {
     let text = text?;
-    let peer = problems.take(text.span, names.test_peer(&text.value)).flatten();
+    let peer = problems
+        .take(text.span, names.test_peer(&text.value))
+        .flatten();
     peer.map(|peer| (peer, text.span))
 }

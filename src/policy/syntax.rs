@@ -199,12 +199,7 @@ impl EventReceiver for Nesting {
         self.close_value();
     }
 
-    fn simple_key(
-        &mut self,
-        span: toml_parser::Span,
-        _: Option<Encoding>,
-        _: &mut dyn ErrorSink,
-    ) {
+    fn simple_key(&mut self, span: toml_parser::Span, _: Option<Encoding>, _: &mut dyn ErrorSink) {
         if self.in_header {
             self.header += 1;
         } else {

@@ -5,7 +5,7 @@
 //! compiler (`clang-16.o`), to be measured in place of this build's own; `BRIDGEWALL_MEASURED` names a
 //! file for what was measured, one line a program (see [`Measured::line`]).
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::io::Write;
 use std::mem::{offset_of, size_of};
 use std::os::fd::{AsFd, AsRawFd};
@@ -14,8 +14,11 @@ use std::time::Duration;
 use std::{env, fs};
 
 use bridgewall::kernel::abi;
-use libbpf_rs::{AsRawLibbpf, MapCore, Object, ObjectBuilder, OpenObject};
+use libbpf_rs::{AsRawLibbpf, MapCore, Object, ObjectBuilder, OpenObject, Program};
+
 use nix::time::{ClockId, clock_gettime};
+
+mod stack;
 
 /// Every body stays below this many verified instructions; the kernel's own limit is a million.
 const BODY_BUDGET: u32 = 100_000;
@@ -23,8 +26,15 @@ const BODY_BUDGET: u32 = 100_000;
 /// Every template does: one is verified for each interface.
 const TEMPLATE_BUDGET: u32 = 2_000;
 
-/// The verifier's log shall hold its statistics, nothing else (`BPF_LOG_STATS`, kernel/bpf/verifier.c).
+/// The verifier's log shall hold its statistics, nothing else (`BPF_LOG_STATS`,
+/// include/linux/bpf_verifier.h).
 const LOG_STATISTICS: u32 = 4;
+
+/// It shall hold what the verifier walked through until it refused (`BPF_LOG_LEVEL1`).
+const LOG_PATHS: u32 = 1;
+
+/// Room for the longest log; what is not written costs no memory.
+const LOG_BYTES: usize = 32 << 20;
 
 #[test]
 fn every_program_loads_in_every_shape_within_its_budget() {
@@ -178,8 +188,8 @@ fn every_endpoint() -> Vec<abi::endpoint_constants> {
 /// The dearest shape of one program.
 struct Measured {
     instructions: u32,
-    /// As the verifier prints it: bytes of each function, joined by `+`.
-    stack: String,
+    /// Bytes, of the deepest chain of calls.
+    stack: u32,
     /// Verification and translation to machine code.
     time: Duration,
     shape: String,
@@ -220,56 +230,81 @@ fn measure(object: &[u8], maps: &Maps, program: &str) -> Result<Measured, String
 }
 
 fn load(bytes: &[u8], maps: &Maps, program: &str, shape: &Shape) -> Result<Measured, String> {
-    let mut object = open(bytes);
-    shape.patch(&mut object);
-    maps.share_with(&mut object);
-    let mut log = vec![0_u8; 1 << 16];
-    for mut candidate in object.progs_mut() {
-        let wanted = candidate.name() == program;
-        candidate.set_autoload(wanted);
-        if wanted {
-            candidate.set_log_level(LOG_STATISTICS);
-            let pointer = candidate.as_libbpf_object().as_ptr();
-            // SAFETY: the program is not loaded yet, and the buffer outlives the load below.
-            let code = unsafe {
-                libbpf_sys::bpf_program__set_log_buf(
-                    pointer,
-                    log.as_mut_ptr().cast(),
-                    log.len() as u64,
-                )
-            };
-            assert_eq!(code, 0, "set the log buffer of {program}");
-        }
-    }
-    let loaded = object.load();
-    let after = uptime();
-    let log = String::from_utf8_lossy(&log);
-    let log = log.trim_end_matches('\0');
-    let loaded = loaded.map_err(|error| format!("{error:#}\n{log}"))?;
-    let info = info(&loaded, program);
+    let attempt = Attempt::make(bytes, maps, program, shape, LOG_STATISTICS);
+    let loaded = attempt.loaded.map_err(|error| {
+        let again = Attempt::make(bytes, maps, program, shape, LOG_PATHS);
+        format!("{error:#}\n{}", last_lines(&again.log, 60))
+    })?;
+    let program = loaded
+        .progs()
+        .find(|candidate| candidate.name() == program)
+        .expect("it was loaded");
+    let info = info(&program);
     Ok(Measured {
         instructions: info.verified_insns,
-        stack: stack(log).ok_or_else(|| format!("no stack depth in the log:\n{log}"))?,
-        time: after.saturating_sub(Duration::from_nanos(info.load_time)),
+        stack: stack::deepest(&attempt.log, program.insns()).ok_or_else(|| {
+            format!(
+                "no stack depth of this program in the log:\n{}",
+                attempt.log
+            )
+        })?,
+        time: attempt
+            .end
+            .saturating_sub(Duration::from_nanos(info.load_time)),
         shape: shape.describe(),
         shapes: 1,
     })
 }
 
-/// `stack depth 40+0` in the verifier's statistics.
-fn stack(log: &str) -> Option<String> {
-    let depth = log
-        .lines()
-        .find_map(|line| line.strip_prefix("stack depth "))?;
-    Some(depth.split_whitespace().next()?.to_owned())
+/// One program, handed to the verifier.
+struct Attempt {
+    loaded: libbpf_rs::Result<Object>,
+    log: String,
+    /// When it was over.
+    end: Duration,
+}
+
+impl Attempt {
+    fn make(bytes: &[u8], maps: &Maps, program: &str, shape: &Shape, log_level: u32) -> Self {
+        let mut object = open(bytes);
+        shape.patch(&mut object);
+        maps.share_with(&mut object);
+        let mut log = vec![0_u8; LOG_BYTES];
+        for mut candidate in object.progs_mut() {
+            let wanted = candidate.name() == program;
+            candidate.set_autoload(wanted);
+            if wanted {
+                candidate.set_log_level(log_level);
+                let pointer = candidate.as_libbpf_object().as_ptr();
+                // SAFETY: the program is not loaded yet, and the buffer outlives the load below.
+                let code = unsafe {
+                    libbpf_sys::bpf_program__set_log_buf(
+                        pointer,
+                        log.as_mut_ptr().cast(),
+                        log.len() as u64,
+                    )
+                };
+                assert_eq!(code, 0, "set the log buffer of {program}");
+            }
+        }
+        let loaded = object.load();
+        let end = uptime();
+        let log = CStr::from_bytes_until_nul(&log).unwrap_or_default();
+        Self {
+            loaded,
+            log: log.to_string_lossy().into_owned(),
+            end,
+        }
+    }
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 /// What the kernel knows of a loaded program. Its `load_time` is when verification began.
-fn info(object: &Object, program: &str) -> libbpf_sys::bpf_prog_info {
-    let program = object
-        .progs()
-        .find(|p| p.name() == program)
-        .expect("it was loaded");
+fn info(program: &Program<'_>) -> libbpf_sys::bpf_prog_info {
     let mut info = libbpf_sys::bpf_prog_info::default();
     let mut length = size_of::<libbpf_sys::bpf_prog_info>() as u32;
     // SAFETY: the kernel writes at most `length` bytes into `info`, a struct of plain numbers; the
