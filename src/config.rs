@@ -312,11 +312,29 @@ impl Default for Limits {
             endpoints: 4_096,
             rules: 4_096,
             steps: 262_144,
-            policy_entries: 65_536,
-            networks: 1_048_576,
+            policy_entries: 131_072,
+            networks: 2_097_152,
             addresses: 16_384,
-            flows: 131_072,
-            new_flows: 16_384,
+            flows: 262_144,
+            new_flows: 65_536,
+        }
+    }
+}
+
+impl Limits {
+    /// What one policy may need: maps that hold two have twice that.
+    #[must_use]
+    pub const fn of_one_policy(&self) -> crate::compile::limits::Limits {
+        crate::compile::limits::Limits {
+            steps: self.steps as usize / 2,
+            pairs: self.policy_entries as usize / 2,
+            networks4: self.networks as usize / 2,
+            networks6: self.networks as usize / 2,
+            // Number 0 is the default's, and no endpoint's.
+            rules: self.rules as usize - 1,
+            endpoints: self.endpoints as usize - 1,
+            identities: crate::compile::limits::Limits::MOST_IDENTITIES,
+            addresses: self.addresses as usize,
         }
     }
 }

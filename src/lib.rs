@@ -11,6 +11,7 @@
 //! ```
 #![deny(missing_docs)]
 
+pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod control;

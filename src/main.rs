@@ -1,1 +1,5 @@
-fn main() {}
+//! The `bridgewall` command: see [`bridgewall::cli`].
+
+fn main() -> std::process::ExitCode {
+    bridgewall::cli::main()
+}

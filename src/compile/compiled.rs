@@ -1,12 +1,14 @@
 //! The compiled policy: a plain value that says what the kernel's maps of one slot should hold, and
 //! that judges just as the kernel does, so that `explain` and `[[test]]` cannot disagree with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::policy::model::{Action, IdentityId, Location, Side};
+use super::world::size;
+use crate::policy::model::{Action, IdentityId, Location, Peer, Side};
 use crate::policy::traffic::Selector;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, PeerKind, RuleNumber};
 use crate::state::steps::{Step, StepList, Verdict};
@@ -37,10 +39,15 @@ pub struct Subject {
 }
 
 /// What an identity number stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IdentityInfo {
-    /// The identities whose intersection it is, or, for the world, nothing.
+    /// The identities whose intersection it is; nothing for the host, the world and unidentified
+    /// endpoints.
     pub identities: Vec<IdentityId>,
+    /// The compose project, for endpoints, where the policy asks for `same-project`.
+    pub project: Option<String>,
+    /// For the world: the networks and inline CIDRs that contain its addresses.
+    pub networks: Vec<Peer>,
     /// For people: `db+web`, `host`, `unidentified`, `internet`, `office`.
     pub name: String,
 }
@@ -82,19 +89,11 @@ impl Compiled {
         target: IdentityNumber,
         selector: Selector,
     ) -> Option<Judgement> {
-        let one = |side, subject: IdentityNumber, peer: IdentityNumber| {
+        let one = |side, subject: IdentityNumber, peer| {
             if matches!(subject.kind(), PeerKind::Lan | PeerKind::Internet) {
                 return Some(None);
             }
-            let list = match self.pairs.get(&PairKey {
-                side,
-                subject,
-                peer,
-            }) {
-                Some(list) => list,
-                None => &self.subjects.get(&subject)?.generic[side as usize][peer.kind() as usize],
-            };
-            Some(Some(list.find(selector)))
+            Some(Some(self.list(side, subject, peer)?.find(selector)))
         };
         let egress = one(Side::Egress, opener, target)?;
         let ingress = one(Side::Ingress, target, opener)?;
@@ -110,5 +109,57 @@ impl Compiled {
             egress,
             ingress,
         })
+    }
+
+    /// The list by which a subject judges a peer, found as the kernel finds it.
+    #[must_use]
+    pub fn list(
+        &self,
+        side: Side,
+        subject: IdentityNumber,
+        peer: IdentityNumber,
+    ) -> Option<&Arc<StepList>> {
+        let key = PairKey {
+            side,
+            subject,
+            peer,
+        };
+        self.pairs.get(&key).or_else(|| {
+            let subject = self.subjects.get(&subject)?;
+            Some(&subject.generic[side as usize][peer.kind() as usize])
+        })
+    }
+
+    /// The number of an address of the world, by longest prefix.
+    #[must_use]
+    pub fn network(&self, address: IpAddr) -> Option<IdentityNumber> {
+        self.covering(IpNet::from(address))
+    }
+
+    /// The numbers that the addresses of a prefix can have.
+    #[must_use]
+    pub fn numbers_in(&self, prefix: IpNet) -> BTreeSet<IdentityNumber> {
+        let prefix = prefix.trunc();
+        let mut numbers = BTreeSet::new();
+        let mut covered: Option<u128> = None;
+        let mut outermost: Option<IpNet> = None;
+        let below = self.networks.range(prefix..);
+        for (&entry, &number) in below.take_while(|(entry, _)| prefix.contains(*entry)) {
+            numbers.insert(number);
+            if outermost.is_none_or(|outer| !outer.contains(&entry)) {
+                outermost = Some(entry);
+                covered = Some(covered.unwrap_or(0).wrapping_add(size(&entry)));
+            }
+        }
+        if covered != Some(size(&prefix)) {
+            numbers.extend(self.covering(prefix));
+        }
+        numbers
+    }
+
+    /// The entry that covers all of a prefix with the fewest addresses.
+    fn covering(&self, prefix: IpNet) -> Option<IdentityNumber> {
+        std::iter::successors(Some(prefix), IpNet::supernet)
+            .find_map(|prefix| self.networks.get(&prefix).copied())
     }
 }

@@ -71,10 +71,12 @@ pub(super) async fn serve(stream: UnixStream, peer: UCred, house: Rc<House>) {
             Request::Explain(question) => Verb::Explain(question),
             Request::Stop { detach } => Verb::Stop { detach },
         };
+        let answering = house.answering();
         let response = house.ask(verb).await;
         if !send(&mut write, &response, house.limits.write_timeout).await {
             return;
         }
+        drop(answering);
         if matches!(response, Response::Stopping(_)) {
             // The connection closes with the daemon, which is what the client waits for.
             std::future::pending::<()>().await;

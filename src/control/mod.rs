@@ -7,5 +7,6 @@ pub mod lock;
 pub mod protocol;
 pub mod report;
 pub mod server;
+pub mod service;
 mod socket;
 pub mod time;

@@ -8,6 +8,7 @@ use super::report::{
     EndpointReport, FlowsReport, IdentityReport, ReloadReport, RuleReport, StatusReport, StopReport,
 };
 use crate::observe::event::Event;
+use crate::policy::Report;
 
 /// Raised whenever an older client or daemon would misunderstand a newer one.
 pub const VERSION: u32 = 1;
@@ -178,6 +179,8 @@ pub enum Response {
     Explained(Box<ExplainReport>),
     /// To `monitor`: events follow.
     Watching,
+    /// Done, and nothing to tell about it.
+    Done,
     /// To `stop`. The connection closes when the daemon has ended.
     Stopping(StopReport),
     /// To anything: no.
@@ -191,6 +194,17 @@ impl Response {
         Self::Error(ErrorReport {
             kind,
             message: message.into(),
+            details: None,
+        })
+    }
+
+    /// A policy is refused: for people as text, for programs as data.
+    #[must_use]
+    pub fn refused(report: &Report) -> Self {
+        Self::Error(ErrorReport {
+            kind: ErrorKind::Refused,
+            message: report.to_string(),
+            details: serde_json::to_value(report).ok(),
         })
     }
 }
@@ -200,8 +214,11 @@ impl Response {
 pub struct ErrorReport {
     /// For programs.
     pub kind: ErrorKind,
-    /// For people. Refused policies bring all their diagnostics along, a line each and more.
+    /// For people.
     pub message: String,
+    /// For programs: of a refused policy, its [`Report`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<serde_json::Value>,
 }
 
 /// What kind of no it is.

@@ -10,11 +10,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 
 use super::connection;
 use super::protocol::{ErrorKind, Listing, Question, Response};
+use super::service;
 use super::socket::{self, SocketError};
 use crate::observe::hub::Hub;
 
@@ -39,8 +40,10 @@ pub enum Verb {
     List(Listing),
     /// Answer with [`Response::Explained`].
     Explain(Question),
-    /// Report allowed new connections too, or no longer; answer with [`Response::Watching`].
+    /// Report allowed new connections too, or no longer; answer with [`Response::Done`].
     ObserveAllowed(bool),
+    /// Answer with [`Response::Done`]: the service manager wants to know that the writer is alive.
+    Alive,
     /// End the daemon; detach first if asked to, and answer with [`Response::Stopping`] before it
     /// ends. The client waits until the process is gone.
     Stop {
@@ -84,6 +87,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// How long clients have to take the last answers when the daemon ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -135,12 +141,16 @@ impl Server {
                     clients: Cell::new(0),
                     monitors: Cell::new(0),
                     want_allowed: Cell::new(0),
+                    answers: Cell::new(0),
+                    answered: Notify::new(),
                 });
                 LocalSet::new().block_on(&runtime, async {
                     tokio::select! {
-                        () = accept(listener, house) => {}
+                        () = accept(listener, Rc::clone(&house)) => {}
+                        () = keep_alive(&house) => {}
                         _ = stopped => {}
                     }
+                    house.finish_answers().await;
                 });
             })?;
         Ok(Self {
@@ -179,6 +189,8 @@ pub(super) struct House {
     clients: Cell<usize>,
     monitors: Cell<usize>,
     want_allowed: Cell<usize>,
+    answers: Cell<usize>,
+    answered: Notify,
 }
 
 /// A place that a client takes, until it is dropped.
@@ -191,10 +203,28 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let count = (self.count)(&self.house);
         count.set(count.get() - 1);
+        self.house.answered.notify_one();
     }
 }
 
 impl House {
+    /// Until this is dropped, there is an answer to be written.
+    pub fn answering(self: &Rc<Self>) -> Option<Seat> {
+        self.seat(|house| &house.answers, usize::MAX)
+    }
+
+    /// Waits until all answers are written, but not for long: the daemon is ending.
+    async fn finish_answers(&self) {
+        let finish = async {
+            while self.answers.get() > 0 {
+                self.answered.notified().await;
+            }
+        };
+        if tokio::time::timeout(LAST_ANSWERS, finish).await.is_err() {
+            log::warn!("ended without {} answers", self.answers.get());
+        }
+    }
+
     fn seat(self: &Rc<Self>, count: fn(&House) -> &Cell<usize>, places: usize) -> Option<Seat> {
         let taken = count(self);
         (taken.get() < places).then(|| {
@@ -265,6 +295,20 @@ impl Drop for AllowedWanted {
                 reply,
             });
         }
+    }
+}
+
+/// Tells the service manager that the daemon is alive for as long as the one writer answers.
+async fn keep_alive(house: &House) {
+    let Some(interval) = service::watchdog_interval() else {
+        return std::future::pending().await;
+    };
+    loop {
+        match house.ask(Verb::Alive).await {
+            Response::Error(report) => log::error!("no sign of life: {}", report.message),
+            _ => service::alive(),
+        }
+        tokio::time::sleep(interval).await;
     }
 }
 

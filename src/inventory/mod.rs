@@ -1,3 +1,41 @@
 //! What is on this host: from Docker and netlink to endpoints.
 
+pub mod docker;
+pub mod endpoints;
 pub mod model;
+pub mod netlink;
+pub mod observer;
+
+use netlink::Nsid;
+
+/// Something changed: a reason to look again. Nothing is decided by what a trigger says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// An interface of this host appeared, or something about it changed.
+    LinkChanged {
+        /// Which one.
+        ifindex: u32,
+    },
+    /// An interface of this host is gone.
+    LinkGone {
+        /// Which one.
+        ifindex: u32,
+    },
+    /// The host got or lost an address.
+    HostAddresses {
+        /// On which interface.
+        ifindex: u32,
+    },
+    /// An interface, or an address of one, changed in a namespace that our interfaces lead to.
+    Peer {
+        /// Which one.
+        namespace: Nsid,
+    },
+    /// Notices were lost: anything may have changed.
+    Relist {
+        /// For the log.
+        cause: String,
+    },
+    /// Docker's networks or containers changed, or it came or went.
+    Docker,
+}

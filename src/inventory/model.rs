@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::state::numbers::EndpointNumber;
 
 /// Everything that policy is compiled for.
@@ -41,7 +43,7 @@ pub struct Endpoint {
 }
 
 /// Who is behind an endpoint, by an authority that the endpoint itself cannot influence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The only MAC address it may send from.
     pub mac: MacAddress,
@@ -52,7 +54,7 @@ pub struct Owner {
 }
 
 /// What identities are chosen by.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attributes {
     /// Docker's container id; `None` for a plain interface.
     pub container: Option<String>,
@@ -71,8 +73,42 @@ pub struct Attributes {
 }
 
 /// An Ethernet address (IEEE 802).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct MacAddress(pub [u8; 6]);
+
+impl MacAddress {
+    /// Whether one interface may send from it: neither zero nor a group's.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.0 != [0; 6] && self.0[0] & 1 == 0
+    }
+}
+
+/// Whether one interface may send from it: not unspecified, loopback, multicast, broadcast or an
+/// IPv4-mapped one.
+#[must_use]
+pub fn is_usable_address(address: IpAddr) -> bool {
+    let special = match address {
+        IpAddr::V4(address) => address.octets()[0] == 0 || address.is_broadcast(),
+        IpAddr::V6(address) => address.to_ipv4_mapped().is_some(),
+    };
+    !(special || address.is_unspecified() || address.is_loopback() || address.is_multicast())
+}
+
+impl TryFrom<String> for MacAddress {
+    type Error = MacAddressError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<MacAddress> for String {
+    fn from(mac: MacAddress) -> Self {
+        mac.to_string()
+    }
+}
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,458 @@
 //! The kernel: the only room that touches libbpf, and the only one with `unsafe`.
+//!
+//! [`Kernel`] is the room's door for the one writer: open, observe, apply. [`KernelReader`] is that
+//! for everybody who only looks: counters, connections, events.
+//!
+//! Everything is pinned (see `pins.rs`), so that the end of the daemon changes nothing: the next one
+//! adopts it. What differs between interfaces is built into a small program for each (`template.rs`);
+//! what is the same is loaded once and replaced by single stores (`loader.rs`).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Once};
+
+use libbpf_rs::PrintLevel;
 
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/bridgewall.skel.rs"));
 }
 pub use skeleton::types as abi;
+
+mod active;
+mod apply;
+mod attach;
+mod bytes;
+mod counters;
+mod encode;
+mod error;
+mod events;
+mod flows;
+mod loader;
+mod maps;
+mod observe;
+mod pins;
+mod probe;
+mod settings;
+mod sys;
+mod template;
+
+pub use counters::{Counter, EndpointTraffic, EventLosses};
+pub use error::{Error, ErrorKind, Errors, Result};
+pub use events::{Coded, Event, EventEnd, EventReader, Hook, NoEvent};
+pub use flows::{Expired, Flow, FlowEnd, FlowState};
+pub use loader::Adoption;
+pub use probe::Features;
+pub use settings::{AttachMode, KernelSettings, MapSizes, PIN_DIRECTORY, Timeouts};
+
+use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
+use crate::state::desired::{Attachment, TemplateConstants};
+use crate::state::numbers::{EndpointNumber, RuleNumber};
+use crate::state::plan::{Operation, Plan};
+use active::ActiveWord;
+use attach::Interface;
+use loader::Loaded;
+use maps::Maps;
+use pins::Pins;
+use sys::ReaderBarrier;
+use template::{Template, TemplateTags};
+
+/// What is in the kernel, and the right to change it. One process has it at a time.
+#[derive(Debug)]
+pub struct Kernel {
+    settings: KernelSettings,
+    pins: Pins,
+    maps: Arc<Maps>,
+    body_settings: libbpf_rs::MapHandle,
+    /// Sets of maps that interfaces may still use.
+    predecessors: Vec<u32>,
+    adoption: Adoption,
+    verified: Vec<(&'static str, u32)>,
+    features: Features,
+    mechanism: Mechanism,
+    tags: TemplateTags,
+    active: ActiveWord,
+    barrier: ReaderBarrier,
+    /// What the kernel holds, as long as that is certain.
+    actual: Option<Actual>,
+}
+
+impl Kernel {
+    /// Loads everything, or adopts what is pinned. From here on, the program bodies are those of this
+    /// build; interfaces get theirs by the plans that follow.
+    ///
+    /// # Errors
+    /// The settings make no sense, the kernel refuses something, or another process has the right to
+    /// change it. What judged before does so still.
+    pub fn open(settings: KernelSettings) -> Result<Self> {
+        log_what_libbpf_says();
+        settings.check()?;
+        let pins = Pins::create(&settings.pin_directory)?;
+        let features = Features::probe();
+        if settings.attach == AttachMode::Tcx && !features.tcx {
+            return Err(Error::found(
+                "attach by tcx, as the configuration says",
+                "this kernel has none (Linux 6.6 has); write auto or clsact",
+            ));
+        }
+        let Loaded {
+            maps,
+            settings: body_settings,
+            predecessors,
+            adoption,
+            verified,
+        } = loader::load(&pins, &settings)?;
+        // One template is built for nobody: an interface must not be the first to find out that this
+        // kernel refuses it.
+        let nobody = TemplateConstants {
+            number: EndpointNumber::FIRST,
+            sender: None,
+        };
+        let tags = Template::load(&maps, &body_settings, &nobody)?.tags()?;
+        let active = ActiveWord::map(&maps.active)?;
+        let barrier = ReaderBarrier::new()
+            .map_err(|error| Error::io("make a map of maps, to wait for readers", &error))?;
+        Ok(Self {
+            mechanism: features.mechanism(settings.attach),
+            maps: Arc::new(maps),
+            settings,
+            pins,
+            body_settings,
+            predecessors,
+            adoption,
+            verified,
+            features,
+            tags,
+            active,
+            barrier,
+            actual: None,
+        })
+    }
+
+    /// What was found when it was opened.
+    #[must_use]
+    pub fn adoption(&self) -> &Adoption {
+        &self.adoption
+    }
+
+    /// Whether a bpffs had to be mounted, because there was none.
+    #[must_use]
+    pub fn mounted_bpffs(&self) -> bool {
+        self.pins.mounted
+    }
+
+    /// What this kernel can do.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// Instructions that the verifier looked at, by program body.
+    #[must_use]
+    pub fn verified_instructions(&self) -> &[(&'static str, u32)] {
+        &self.verified
+    }
+
+    /// A way to look without changing anything, for other threads.
+    #[must_use]
+    pub fn reader(&self) -> KernelReader {
+        KernelReader {
+            maps: Arc::clone(&self.maps),
+        }
+    }
+
+    /// What the kernel holds. It is read once, carried on with every plan, and read again after
+    /// something went wrong. Pins of interfaces that are gone are removed on the way.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn observe(&mut self) -> Result<&Actual> {
+        let actual = match self.actual.take() {
+            Some(actual) => actual,
+            None => self.read()?,
+        };
+        Ok(self.actual.insert(actual))
+    }
+
+    /// Reads what the kernel holds at the next [`Self::observe`], whatever is thought to be known.
+    pub fn doubt(&mut self) {
+        self.actual = None;
+    }
+
+    fn read(&self) -> Result<Actual> {
+        let mut actual = observe::read(&self.maps, self.active.load(), self.mechanism)?;
+        for ifindex in self.pins.interfaces()? {
+            if let Some(attachment) = self.find(ifindex)? {
+                actual.attachments.insert(ifindex, attachment);
+            }
+        }
+        Ok(actual)
+    }
+
+    /// What is attached to one interface. If nothing is, its pins mean nothing, and go.
+    fn find(&self, ifindex: u32) -> Result<Option<ActualAttachment>> {
+        let Some(found) = attach::find(&self.pins, ifindex, &self.tags, &self.maps.bodies)? else {
+            for error in self.pins.forget(ifindex) {
+                log::warn!("{error}");
+            }
+            return Ok(None);
+        };
+        Ok(Some(ActualAttachment {
+            constants: found.constants,
+            mechanism: found.mechanism,
+            sound: found.sound && self.settings.attach.allows(found.mechanism),
+        }))
+    }
+
+    /// Does what a plan says, in order. Interfaces are independent of each other: what goes wrong with
+    /// one is reported, and the others are done. Anything else that goes wrong ends it.
+    ///
+    /// # Errors
+    /// Everything that went wrong. What judges is then either as it was or as the plan wanted it; the
+    /// next [`Self::observe`] says which, and a plan made from it leads on.
+    pub fn apply(&mut self, plan: &Plan) -> std::result::Result<(), Errors> {
+        let mut actual = match self.actual.take() {
+            Some(actual) => actual,
+            None => self.read()?,
+        };
+        let mut errors = Vec::new();
+        let mut certain = true;
+        let mut carried = self.predecessors.is_empty();
+        for operation in &plan.operations {
+            match operation {
+                Operation::Attach(ifindex, _) | Operation::Detach(ifindex) => {
+                    if !carried {
+                        carried = true;
+                        if let Err(error) = self.carry_flows() {
+                            errors.push(error);
+                            return Errors::check(errors);
+                        }
+                    }
+                    let failed = match operation {
+                        Operation::Attach(_, attachment) => self
+                            .attach(*ifindex, attachment)
+                            .err()
+                            .into_iter()
+                            .collect(),
+                        _ => attach::detach(&self.pins, *ifindex),
+                    };
+                    if failed.is_empty() {
+                        actual.apply(operation);
+                        continue;
+                    }
+                    errors.extend(failed);
+                    match self.find(*ifindex) {
+                        Ok(Some(attachment)) => actual.attachments.insert(*ifindex, attachment),
+                        Ok(None) => actual.attachments.remove(ifindex),
+                        Err(error) => {
+                            errors.push(error);
+                            certain = false;
+                            None
+                        }
+                    };
+                }
+                _ => {
+                    if let Err(error) = self.write(operation) {
+                        errors.push(error);
+                        return Errors::check(errors);
+                    }
+                    actual.apply(operation);
+                }
+            }
+        }
+        errors.extend(self.retire_predecessors(&actual).err());
+        if certain {
+            self.actual = Some(actual);
+        }
+        Errors::check(errors)
+    }
+
+    /// Does one operation in the maps.
+    fn write(&self, operation: &Operation) -> Result<()> {
+        let maps = &self.maps;
+        match operation {
+            Operation::RemoveAddresses(keys) => maps.remove_addresses(keys),
+            Operation::SetEndpoints(entries) => maps.set_endpoints(entries),
+            Operation::SetAddresses(entries) => maps.set_addresses(entries),
+            Operation::AwaitReaders => self
+                .barrier
+                .wait()
+                .map_err(|error| Error::io("wait for packets that the old policy judges", &error)),
+            Operation::WriteLists(lists) => maps.write_lists(lists),
+            Operation::RemovePairs(slot, keys) => maps.remove_pairs(*slot, keys),
+            Operation::SetPairs(slot, entries) => maps.set_pairs(*slot, entries),
+            Operation::SetSubjects(slot, entries) => maps.set_subjects(*slot, entries),
+            Operation::ChangeNetworks(slot, change) => maps.change_networks(*slot, change),
+            Operation::Publish { generation, slot } => {
+                self.active.publish(Active {
+                    generation: *generation,
+                    slot: *slot,
+                });
+                Ok(())
+            }
+            Operation::ClearEndpoints(numbers) => maps.clear_endpoints(numbers),
+            // Interfaces are not in the maps; `apply` sees to them.
+            Operation::Attach(..) | Operation::Detach(_) => Ok(()),
+        }
+    }
+
+    fn attach(&self, ifindex: u32, attachment: &Attachment) -> Result<()> {
+        let template = Template::load(&self.maps, &self.body_settings, &attachment.constants)?;
+        let interface = Interface {
+            index: ifindex,
+            name: &attachment.interface,
+        };
+        attach::attach(&self.pins, self.mechanism, interface, &template)
+    }
+
+    /// Takes over what the sets before have learned since.
+    fn carry_flows(&self) -> Result<()> {
+        self.predecessors
+            .iter()
+            .try_for_each(|set| loader::carry_flows(&self.pins, *set, &self.maps))
+    }
+
+    /// Removes the sets before when no interface uses them any more.
+    fn retire_predecessors(&mut self, actual: &Actual) -> Result<()> {
+        if actual.attachments.values().all(|attached| attached.sound) {
+            for set in std::mem::take(&mut self.predecessors) {
+                self.pins.remove_set(set)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether allowed new connections are reported too.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub fn report_allowed(&self, report: bool) -> Result<()> {
+        let flags = if report {
+            abi::observe_flag::OBSERVE_ALLOWED.0
+        } else {
+            0
+        };
+        maps::set(&self.maps.observe, &[(0_u32, flags)])
+    }
+
+    /// Removes connections and fragments that have been idle for too long.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub fn expire(&self) -> Result<Expired> {
+        flows::expire(&self.maps, &self.settings.timeouts)
+    }
+
+    /// Stops enforcing: removes every program, every pin and every map. Goes on past errors.
+    ///
+    /// # Errors
+    /// Everything that could not be removed.
+    pub fn detach_all(self) -> std::result::Result<(), Errors> {
+        detach_pinned(self.pins)
+    }
+}
+
+/// Stops enforcing where no daemon runs: removes every program, every pin and every map below this
+/// folder. Goes on past errors. Nothing there is no error.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn detach_all(pin_directory: &Path) -> std::result::Result<(), Errors> {
+    log_what_libbpf_says();
+    match Pins::find(pin_directory)? {
+        Some(pins) => detach_pinned(pins),
+        None => Ok(()),
+    }
+}
+
+fn detach_pinned(pins: Pins) -> std::result::Result<(), Errors> {
+    let mut errors = Vec::new();
+    for ifindex in pins.interfaces()? {
+        errors.extend(attach::detach(&pins, ifindex));
+    }
+    // What is still attached needs its program table: without the pin it would drop everything.
+    if errors.is_empty() {
+        errors.extend(pins.remove_all());
+    }
+    Errors::check(errors)
+}
+
+/// A way to look into the kernel without changing anything. Cheap to clone, for any thread.
+#[derive(Debug, Clone)]
+pub struct KernelReader {
+    maps: Arc<Maps>,
+}
+
+impl KernelReader {
+    /// Drops by reason, in the order of `enum drop_reason`, from the first one on.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn drops(&self) -> Result<Vec<Counter>> {
+        counters::drops(&self.maps)
+    }
+
+    /// New connections that a rule decided.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn rule_hits(&self, rule: RuleNumber) -> Result<Counter> {
+        counters::rule_hits(&self.maps, rule)
+    }
+
+    /// What became of one endpoint's packets.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn endpoint_traffic(&self, endpoint: EndpointNumber) -> Result<EndpointTraffic> {
+        counters::endpoint_traffic(&self.maps, endpoint)
+    }
+
+    /// Events that did not reach the daemon.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn event_losses(&self) -> Result<EventLosses> {
+        counters::event_losses(&self.maps)
+    }
+
+    /// Connections, at most `limit`.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn flows(&self, limit: usize) -> Result<Vec<Flow>> {
+        flows::list(&self.maps, limit)
+    }
+
+    /// The reading end of the events, which hands each one on. Only one at a time gets them.
+    ///
+    /// # Errors
+    /// The ring buffer cannot be mapped.
+    pub fn events(&self, each: impl FnMut(Event) + Send + 'static) -> Result<EventReader> {
+        EventReader::new(Arc::clone(&self.maps), each)
+    }
+
+    /// Kernel memory in bytes, by map.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn memory(&self) -> Result<BTreeMap<&'static str, u64>> {
+        self.maps.memory()
+    }
+}
+
+/// What libbpf says goes where everything else is logged. It warns of what is looked for and not
+/// found, too: errors that matter come back as errors, and the verifier's words are worth a warning.
+fn log_what_libbpf_says() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        libbpf_rs::set_print(Some((PrintLevel::Info, |level, text| {
+            let text = text.trim_end();
+            if level == PrintLevel::Warn && !text.contains("Kernel error message") {
+                log::warn!("{text}");
+            } else {
+                log::debug!("{text}");
+            }
+        })));
+    });
+}

@@ -8,6 +8,7 @@ use super::names::{Names, RuleName};
 use super::reason::Reason;
 use crate::control::time::UnixTime;
 use crate::kernel::abi;
+use crate::policy::icmp_type_name;
 use crate::policy::model::Side;
 use crate::policy::traffic::protocol;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PeerKind, RuleNumber};
@@ -317,17 +318,8 @@ fn icmp(raw: &abi::event) -> Option<Icmp> {
     is_icmp.then(|| Icmp {
         number: raw.icmp_type,
         code: raw.icmp_code,
-        name: icmp_name(raw.protocol, raw.icmp_type).map(str::to_owned),
+        name: icmp_type_name(raw.protocol, raw.icmp_type).map(str::to_owned),
     })
-}
-
-/// The types that people meet most; the others are shown by number.
-fn icmp_name(protocol: u8, icmp_type: u8) -> Option<&'static str> {
-    match (protocol, icmp_type) {
-        (protocol::ICMP, 0) | (protocol::ICMPV6, 129) => Some("echo-reply"),
-        (protocol::ICMP, 8) | (protocol::ICMPV6, 128) => Some("echo-request"),
-        _ => None,
-    }
 }
 
 fn hexadecimal(raw: &abi::event) -> String {

@@ -9,7 +9,7 @@ use super::model::{Defaults, Network, Policy};
 use super::names::{self, Names};
 use super::problem::{FileError, Problems, Refusal, shown};
 use super::source::{Source, Sources, Span, Spanned};
-use super::{identity, limits, network, rule, syntax};
+use super::{expectation, identity, limits, network, rule, syntax};
 
 /// Reads the file that a network names; the path is already relative to the naming file's folder.
 pub type ReadNetwork<'r> = dyn FnMut(&Path) -> Result<Source, FileError> + 'r;
@@ -201,6 +201,13 @@ fn read_networks(
             texts.push(None);
             continue;
         };
+        if name.value.is_empty() {
+            let help = "write file = \"blocklist.txt\", a file with one CIDR a line";
+            let refusal = Refusal::new("`file` names no file", "empty", help);
+            problems.add(name.span, refusal);
+            texts.push(None);
+            continue;
+        }
         let folder = sources.get(name.span.source).path().parent();
         let path = folder.unwrap_or(Path::new("")).join(&name.value);
         if let Some(index) = known.get(&path) {
@@ -269,7 +276,7 @@ fn validate(
         .iter()
         .filter_map(|entry| {
             let location = sources.location(entry.span);
-            rule::validate_test(entry, &names, &networks, location, problems)
+            expectation::validate(entry, &names, &networks, location, problems)
         })
         .collect();
     Policy {

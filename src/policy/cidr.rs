@@ -113,3 +113,79 @@ fn refuse_mapped(text: &str, net: Ipv6Net) -> Result<(), Refusal> {
         format!("write \"{inner}\""),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_address_is_a_prefix_of_one() {
+        assert_eq!(parse("192.0.2.1").unwrap().to_string(), "192.0.2.1/32");
+        assert_eq!(parse("2001:db8::1").unwrap().to_string(), "2001:db8::1/128");
+    }
+
+    #[test]
+    fn everything_is_a_network_of_length_0() {
+        assert_eq!(parse("0.0.0.0/0").unwrap().prefix_len(), 0);
+        assert_eq!(parse("::/0").unwrap().prefix_len(), 0);
+    }
+
+    #[test]
+    fn host_bits_are_refused_with_the_network_that_was_meant() {
+        assert!(
+            parse("10.1.2.3/8")
+                .unwrap_err()
+                .help
+                .contains("\"10.0.0.0/8\"")
+        );
+        assert!(
+            parse("2001:db8::1/64")
+                .unwrap_err()
+                .help
+                .contains("\"2001:db8::/64\"")
+        );
+    }
+
+    #[test]
+    fn mapped_addresses_are_refused_with_the_address_that_was_meant() {
+        assert!(
+            parse("::ffff:192.0.2.1")
+                .unwrap_err()
+                .help
+                .contains("\"192.0.2.1/32\"")
+        );
+        assert!(
+            parse("::ffff:10.0.0.0/104")
+                .unwrap_err()
+                .help
+                .contains("\"10.0.0.0/8\"")
+        );
+        assert!(
+            parse("::ffff:0:0/96")
+                .unwrap_err()
+                .help
+                .contains("\"0.0.0.0/0\"")
+        );
+        assert!(parse("::/0").is_ok());
+    }
+
+    #[test]
+    fn what_others_might_read_as_octal_is_refused() {
+        for text in [
+            "010.0.0.1",
+            "10.0.0.08",
+            "10.0.0.0/08x",
+            "0x0a.0.0.1",
+            "10.1",
+            "167772161",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn netmasks_are_refused_with_the_prefix_that_was_meant() {
+        let help = parse("10.1.0.0/255.255.0.0").unwrap_err().help;
+        assert_eq!(help, "write \"10.1.0.0/16\"");
+    }
+}

@@ -1,6 +1,7 @@
 //! What is wrong with a policy, all of it at once: for people with the line and a marker, for programs
 //! as plain values.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,9 @@ pub struct Position {
     /// The marked bytes in `source`.
     #[serde(skip)]
     pub(super) marked: (usize, usize),
+    /// Whether `source` is only part of the line.
+    #[serde(skip)]
+    pub(super) cut: bool,
 }
 
 impl Report {
@@ -143,7 +147,7 @@ impl std::error::Error for Report {}
 
 impl Diagnostic {
     fn group(&self) -> Group<'_> {
-        let title = Level::ERROR.primary_title(self.message.as_str());
+        let title = Level::ERROR.primary_title(harmless(&self.message));
         let mut group = Group::with_title(title);
         for (place, kind, label) in
             std::iter::once((&self.place, AnnotationKind::Primary, self.label.as_str())).chain(
@@ -156,19 +160,30 @@ impl Diagnostic {
                 }),
             )
         {
+<<<<<<< HEAD
+=======
+            let file = harmless(&place.file);
+>>>>>>> main
             group = match &place.position {
-                Some(position) => group.element(position.snippet(&place.file, kind, label)),
-                None => group.element(Origin::path(place.file.as_str())),
+                // The renderer would count columns from the cut.
+                Some(position) if position.cut => group
+                    .element(
+                        Origin::path(file)
+                            .line(position.line)
+                            .char_column(position.column),
+                    )
+                    .element(position.snippet(kind, label)),
+                Some(position) => group.element(position.snippet(kind, label).path(file)),
+                None => group.element(Origin::path(file)),
             };
         }
-        group.element(Level::HELP.message(normalize_untrusted_str(&self.help)))
+        group.element(Level::HELP.message(normalize_untrusted_str(&harmless(&self.help))))
     }
 }
 
 impl Position {
     fn snippet<'a>(
         &'a self,
-        file: &'a str,
         kind: AnnotationKind,
         label: &'a str,
     ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
@@ -176,18 +191,18 @@ impl Position {
         let annotation = if label.is_empty() {
             annotation
         } else {
-            annotation.label(label)
+            annotation.label(harmless(label))
         };
-        Snippet::source(self.source.as_str())
+        Snippet::source(harmless(&self.source))
             .line_start(self.line)
-            .path(file)
             .annotation(annotation)
     }
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.place, self.message, self.help)
+        let line = format!("{}: {}; {}", self.place, self.message, self.help);
+        f.write_str(&line.replace(char::is_control, "·"))
     }
 }
 
@@ -198,6 +213,17 @@ impl fmt::Display for Place {
             write!(f, ":{}:{}", position.line, position.column)?;
         }
         Ok(())
+    }
+}
+
+/// Takes out the control characters that the renderer lets through (U+0080 to U+009F), and which
+/// terminals obey. The stand-in has as many bytes, so that places stay right.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_c1 = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
+    if text.contains(is_c1) {
+        Cow::Owned(text.replace(is_c1, "·"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 

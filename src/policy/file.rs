@@ -88,6 +88,8 @@ pub(super) struct FileNetwork {
     pub cidrs: Option<List<String>>,
     pub except: Option<List<String>>,
     pub file: Option<Spanned<String>>,
+    /// Whether all of it could be read.
+    pub complete: bool,
 }
 
 /// `[[allow]]` or `[[deny]]`.
@@ -123,6 +125,7 @@ const ACTIONS: &[(&str, Action)] = &[("deny", Action::Deny), ("allow", Action::A
 const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("audit", Mode::Audit)];
 const SIDES: &[(&str, Side)] = &[("egress", Side::Egress), ("ingress", Side::Ingress)];
 const EXPECTATIONS: &[(&str, Action)] = &[("allow", Action::Allow), ("drop", Action::Deny)];
+const CONDITION: &str = "{ key = \"env\", op = \"in\", values = [\"prod\", \"staging\"] }";
 const OPERATORS: &[(&str, Operator)] = &[
     ("in", Operator::In),
     ("not-in", Operator::NotIn),
@@ -142,9 +145,18 @@ pub(super) fn read(table: &DeTable<'_>, source: usize, problems: &mut Problems) 
     let defaults = top.table("defaults", "[defaults]");
     let identities = top.table("identities", "[identities.NAME]");
     let networks = top.table("networks", "[networks.NAME]");
-    let allow = top.tables("allow");
-    let deny = top.tables("deny");
-    let tests = top.tables("test");
+    let allow = top.tables(
+        "allow",
+        "write [[allow]], in double brackets, before each rule",
+    );
+    let deny = top.tables(
+        "deny",
+        "write [[deny]], in double brackets, before each rule",
+    );
+    let tests = top.tables(
+        "test",
+        "write [[test]], in double brackets, before each test",
+    );
     top.finish();
 
     if let Some((table, span)) = defaults {
@@ -248,7 +260,7 @@ fn identity(
     let title = format!("[identities.{}]", name.value);
     let mut reader = Reader::new(table, title.clone(), span, problems);
     let labels = reader.table("labels", "labels = { role = \"db\" }");
-    let conditions = reader.tables("match");
+    let conditions = reader.tables("match", &format!("write match = [{CONDITION}]"));
     let mut identity = FileIdentity {
         name,
         span,
@@ -341,9 +353,9 @@ fn condition(
     problems: &mut Problems,
 ) -> FileCondition {
     let mut reader = Reader::new(table, format!("`match` of {title}"), span, problems);
-    let example = "write { key = \"env\", op = \"in\", values = [\"prod\"] }";
-    reader.require("key", example);
-    reader.require("op", example);
+    let help = format!("write {CONDITION}");
+    reader.require("key", &help);
+    reader.require("op", &help);
     let condition = FileCondition {
         span,
         key: reader.text("key", "env"),
@@ -353,7 +365,7 @@ fn condition(
     let has_values = reader.has("values");
     if let Some(operator) = &condition.operator {
         match (operator.value, has_values) {
-            (Operator::In | Operator::NotIn, false) => reader.require("values", example),
+            (Operator::In | Operator::NotIn, false) => reader.require("values", &help),
             (Operator::Exists | Operator::Absent, true) => {
                 let refusal = Refusal::new(
                     "`exists` and `absent` take no `values`",
@@ -376,13 +388,15 @@ fn network(
     problems: &mut Problems,
 ) -> FileNetwork {
     let title = format!("[networks.{}]", name.value);
+    let before = problems.count();
     let mut reader = Reader::new(table, title.clone(), span, problems);
-    let network = FileNetwork {
+    let mut network = FileNetwork {
         name,
         span,
         cidrs: reader.texts("cidrs", "203.0.113.0/24"),
         except: reader.texts("except", "203.0.113.66/32"),
         file: reader.text("file", "blocklist.txt"),
+        complete: true,
     };
     if !reader.has("cidrs") && !reader.has("file") {
         let refusal = Refusal::new(
@@ -393,6 +407,7 @@ fn network(
         reader.refuse(span, refusal);
     }
     reader.finish();
+    network.complete = problems.count() == before;
     network
 }
 

@@ -217,4 +217,81 @@ fn name_with_code(text: &str, families: &[&Family]) -> Option<String> {
             forms.join(" or ")
         )
     })
+<<<<<<< HEAD
+=======
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(text: &str, protocol: u8, icmp_type: u8, code: u8) -> bool {
+        let intervals = parse(text).unwrap_or_default();
+        let selector = Selector::icmp(protocol, icmp_type, code);
+        intervals.iter().any(|interval| interval.contains(selector))
+    }
+
+    #[test]
+    fn echo_reply_is_type_0_and_no_wildcard() {
+        for text in ["echo-reply", "ipv4:echo-reply", "ipv4:0"] {
+            for icmp_type in 0..=u8::MAX {
+                let expected = icmp_type == 0;
+                assert_eq!(
+                    covers(text, protocol::ICMP, icmp_type, 0),
+                    expected,
+                    "{text}"
+                );
+            }
+        }
+        assert!(covers("echo-reply", protocol::ICMPV6, 129, 0));
+    }
+
+    #[test]
+    fn a_type_covers_all_its_codes_and_a_code_only_itself() {
+        assert!(covers("ipv4:3", protocol::ICMP, 3, 0) && covers("ipv4:3", protocol::ICMP, 3, 255));
+        assert!(covers("ipv4:3/4", protocol::ICMP, 3, 4));
+        assert!(
+            !covers("ipv4:3/4", protocol::ICMP, 3, 3) && !covers("ipv4:3/4", protocol::ICMP, 3, 5)
+        );
+    }
+
+    #[test]
+    fn a_name_covers_the_families_that_have_it() {
+        let both = parse("destination-unreachable").unwrap();
+        assert_eq!(both.len(), 2);
+        assert!(covers("destination-unreachable", protocol::ICMP, 3, 1));
+        assert!(covers("destination-unreachable", protocol::ICMPV6, 1, 1));
+        assert_eq!(parse("packet-too-big"), parse("ipv6:2"));
+        assert_eq!(parse("source-quench"), parse("ipv4:4"));
+    }
+
+    #[test]
+    fn a_family_restricts_a_name_to_itself() {
+        assert!(covers("ipv6:echo-request", protocol::ICMPV6, 128, 0));
+        assert!(!covers("ipv6:echo-request", protocol::ICMP, 8, 0));
+        assert!(!covers("ipv4:any", protocol::ICMPV6, 1, 0));
+    }
+
+    #[test]
+    fn every_name_of_the_registries_is_kebab_case_and_means_one_type() {
+        for family in &FAMILIES {
+            let mut numbers = std::collections::BTreeSet::new();
+            let mut all = std::collections::BTreeSet::new();
+            for (number, names) in family.types {
+                assert!(numbers.insert(number), "{number} is there twice");
+                assert_eq!(family.name(*number), names.first().copied());
+                for name in *names {
+                    assert!(all.insert(name), "{name} is there twice");
+                    let kebab = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+                    assert!(name.bytes().all(kebab) && name.starts_with(char::is_alphabetic));
+                    let interval = parse(&format!("{}:{name}", family.prefix)).unwrap();
+                    assert_eq!(
+                        interval,
+                        parse(&format!("{}:{number}", family.prefix)).unwrap()
+                    );
+                }
+            }
+        }
+    }
+>>>>>>> main
 }

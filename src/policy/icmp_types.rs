@@ -2,6 +2,8 @@
 //! of <https://www.iana.org/assignments/icmp-parameters> and <https://www.iana.org/assignments/icmpv6-parameters>,
 //! in kebab case, deprecated types included, unassigned, reserved and experimental ones not.
 
+use super::traffic::protocol;
+
 /// A type's number and its names, the one to show first. Further names are those that differ between
 /// the two registries (IPv4's "Echo" is IPv6's "Echo Request"), so that one name covers both families.
 pub(super) type IcmpType = (u8, &'static [&'static str]);
@@ -135,3 +137,15 @@ pub(super) const ICMPV6: &[IcmpType] = &[
     (160, &["extended-echo-request"]),
     (161, &["extended-echo-reply"]),
 ];
+
+/// What a type of ICMP or ICMPv6 (`protocol` says which) is called.
+#[must_use]
+pub fn icmp_type_name(protocol: u8, number: u8) -> Option<&'static str> {
+    let types = match protocol {
+        protocol::ICMP => ICMPV4,
+        protocol::ICMPV6 => ICMPV6,
+        _ => return None,
+    };
+    let (_, names) = types.iter().find(|(known, _)| *known == number)?;
+    names.first().copied()
+}

@@ -12,6 +12,7 @@ use super::limits;
 use super::model::Policy;
 use super::open::{Kind, open};
 use super::problem::FileError;
+use super::snapshot::Snapshot;
 use super::source::Source;
 
 /// Whose files are good enough.
@@ -30,19 +31,30 @@ pub enum Trust {
 /// # Errors
 /// Everything that is wrong with the set.
 pub fn load(path: &Path, trust: Trust) -> Result<Policy, Report> {
-    let mut inputs = vec![read(path, trust, limits::POLICY_FILE_BYTES)];
-    let folder = drop_in_folder(path);
-    match list(&folder, trust) {
-        Ok(paths) => inputs.extend(
-            paths
-                .iter()
-                .map(|path| read(path, trust, limits::POLICY_FILE_BYTES)),
-        ),
+    load_with_snapshot(path, trust).1
+}
+
+/// The same, and the texts that were read.
+#[must_use]
+pub fn load_with_snapshot(path: &Path, trust: Trust) -> (Snapshot, Result<Policy, Report>) {
+    let mut snapshot = Snapshot::default();
+    let mut inputs = Vec::new();
+    let mut add = |path: &Path| {
+        let input = read(path, trust, limits::POLICY_FILE_BYTES);
+        snapshot.add_policy(path, &input);
+        inputs.push(input);
+    };
+    add(path);
+    match list(&drop_in_folder(path), trust) {
+        Ok(paths) => paths.iter().for_each(|path| add(path)),
         Err(error) => inputs.push(Err(error)),
     }
-    assemble(inputs, &mut |path| {
-        read(path, trust, limits::NETWORK_FILE_BYTES)
-    })
+    let policy = assemble(inputs, &mut |path| {
+        let input = read(path, trust, limits::NETWORK_FILE_BYTES);
+        snapshot.add_network(path, &input);
+        input
+    });
+    (snapshot, policy)
 }
 
 /// The folder of further policy files that belongs to a policy file.

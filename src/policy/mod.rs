@@ -3,14 +3,16 @@
 //! ```text
 //! open, load -> source -> syntax -> reader, file -> assemble -> model
 //!               (text)    (TOML)    (low form)         |
-//!                                                 names, cidr, identity, network,
-//!                                                 rule: ports, icmp, protocols
+//!                                    names, cidr, identity, network, rule, expectation
+//!                                            (question: ports, icmp, protocols)
 //!                          problem, diagnostic: what is wrong, all at once
 //! ```
 
 mod assemble;
 mod cidr;
 pub mod diagnostic;
+mod expectation;
+mod families;
 mod file;
 mod icmp;
 mod icmp_types;
@@ -27,13 +29,15 @@ mod protocols;
 pub mod question;
 mod reader;
 mod rule;
+mod snapshot;
 mod source;
 mod syntax;
 pub mod traffic;
 
 pub use assemble::{ReadNetwork, parse};
 pub use diagnostic::Report;
-pub use load::{Trust, drop_in_folder, load};
+pub use icmp_types::icmp_type_name;
+pub use load::{Trust, drop_in_folder, load, load_with_snapshot};
 pub use problem::{FileError, Refusal};
-pub use rule::Kind;
+pub use snapshot::Snapshot;
 pub use source::Source;

@@ -27,7 +27,10 @@ pub(super) fn validate(
     cidrs.sort_unstable();
     cidrs.dedup();
     // An empty file may be filled later; and where CIDRs are wrong, exceptions are not to blame.
-    let complete = problems.count() == before && !cidrs.is_empty();
+    let complete = network.complete
+        && file.is_some() == network.file.is_some()
+        && problems.count() == before
+        && !cidrs.is_empty();
     let mut except = Vec::new();
     for entry in network.except.iter().flat_map(|list| &list.value) {
         let Some(net) = problems.take(entry.span, cidr::parse(&entry.value)) else {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -68,14 +68,20 @@ fn open_trusted(path: &Path, kind: Kind) -> Result<OwnedFd, Trouble> {
     let mut links = 0;
     let mut at = PathBuf::from("/");
     let mut folder = open_root()?;
-    check_trust(&at, &folder)?;
+    let root = fstat(&folder).map_err(|error| failed(&at, error))?;
+    check_trust(&at, &root)?;
     while let Some(name) = rest.pop_front() {
         let here = at.join(&name);
         let failed = |error| failed(&here, error);
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let entry = openat(&folder, name.as_os_str(), flags, Mode::empty()).map_err(failed)?;
-        let stat = check_trust(&here, &entry)?;
-        if file_type(&stat) == SFlag::S_IFLNK {
+        let stat = fstat(&entry).map_err(failed)?;
+        let is_link = file_type(&stat) == SFlag::S_IFLNK;
+        if rest.is_empty() && !is_link {
+            check_kind(&here, &stat, kind)?;
+        }
+        check_trust(&here, &stat)?;
+        if is_link {
             links += 1;
             if links > LINKS {
                 return Err(failed(Errno::ELOOP));
@@ -89,10 +95,11 @@ fn open_trusted(path: &Path, kind: Kind) -> Result<OwnedFd, Trouble> {
                 rest.push_front(name);
             }
         } else if rest.is_empty() {
-            check_kind(&here, &stat, kind)?;
             let flags = read_flags() | OFlag::O_NOFOLLOW;
             let file = openat(&folder, name.as_os_str(), flags, Mode::empty()).map_err(failed)?;
-            check_kind(&here, &check_trust(&here, &file)?, kind)?;
+            let stat = fstat(&file).map_err(failed)?;
+            check_kind(&here, &stat, kind)?;
+            check_trust(&here, &stat)?;
             return Ok(file);
         } else {
             folder = entry;
@@ -104,7 +111,6 @@ fn open_trusted(path: &Path, kind: Kind) -> Result<OwnedFd, Trouble> {
         }
     }
     // The path's end is the root, or a link to it.
-    let root = fstat(&folder).map_err(|error| failed(&at, error))?;
     check_kind(&at, &root, kind)?;
     Ok(folder)
 }
@@ -163,8 +169,7 @@ fn check_kind(path: &Path, stat: &FileStat, kind: Kind) -> Result<(), Trouble> {
 
 /// Belongs to root, and nobody else may write. Where there are ACLs, the group's bits of the mode are
 /// their mask, so that this covers them as well.
-fn check_trust(path: &Path, descriptor: impl AsFd) -> Result<FileStat, Trouble> {
-    let stat = fstat(descriptor).map_err(|error| failed(path, error))?;
+fn check_trust(path: &Path, stat: &FileStat) -> Result<(), Trouble> {
     if stat.st_uid != 0 {
         return Err(Trouble {
             message: format!(
@@ -181,8 +186,8 @@ fn check_trust(path: &Path, descriptor: impl AsFd) -> Result<FileStat, Trouble> 
     let others = Mode::S_IWGRP | Mode::S_IWOTH;
     let mode = Mode::from_bits_truncate(stat.st_mode);
     // A link's mode means nothing; it can be changed only by whoever may write its folder.
-    if file_type(&stat) != SFlag::S_IFLNK && mode.intersects(others) {
-        let what = if file_type(&stat) == SFlag::S_IFDIR {
+    if file_type(stat) != SFlag::S_IFLNK && mode.intersects(others) {
+        let what = if file_type(stat) == SFlag::S_IFDIR {
             "keep policies in folders that only root can write"
         } else {
             "whoever can change a policy can open the firewall"
@@ -196,7 +201,7 @@ fn check_trust(path: &Path, descriptor: impl AsFd) -> Result<FileStat, Trouble> 
             help: format!("{what}: chmod go-w {}", path.display()),
         });
     }
-    Ok(stat)
+    Ok(())
 }
 
 fn failed(path: &Path, error: Errno) -> Trouble {

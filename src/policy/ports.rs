@@ -83,3 +83,50 @@ fn unknown_protocol(text: &str, ports: &str, name: &str) -> Refusal {
     let message = format!("{} has no protocol with ports", shown(text));
     Refusal::new(message, format!("{} has no ports", shown(name)), help)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(text: &str, protocol: u8, port: u16) -> bool {
+        let intervals = parse(text).unwrap_or_default();
+        let selector = Selector::port(protocol, port);
+        intervals.iter().any(|interval| interval.contains(selector))
+    }
+
+    #[test]
+    fn a_port_without_protocol_is_tcp_only() {
+        assert!(covers("443", protocol::TCP, 443));
+        assert!(!covers("443", protocol::UDP, 443));
+        assert!(!covers("443", protocol::TCP, 442) && !covers("443", protocol::TCP, 444));
+    }
+
+    #[test]
+    fn a_star_for_the_protocol_is_tcp_udp_and_sctp_and_nothing_else() {
+        let found: Vec<u8> = (0..=u8::MAX).filter(|p| covers("53/*", *p, 53)).collect();
+        assert_eq!(found, [protocol::TCP, protocol::UDP, protocol::SCTP]);
+    }
+
+    #[test]
+    fn a_range_has_both_its_ends() {
+        for port in [8000, 8050, 8100] {
+            assert!(covers("8000-8100/udp", protocol::UDP, port));
+        }
+        for port in [7999, 8101] {
+            assert!(!covers("8000-8100/udp", protocol::UDP, port));
+        }
+    }
+
+    #[test]
+    fn all_ports_is_the_whole_protocol() {
+        assert_eq!(parse("*/tcp"), Ok(vec![Interval::protocol(protocol::TCP)]));
+    }
+
+    #[test]
+    fn port_0_is_refused_in_every_form() {
+        for text in ["0", "0/tcp", "0/*", "00/udp", "0-1/tcp", "0-65535/*"] {
+            let refusal = parse(text).expect_err(text);
+            assert!(refusal.message.starts_with("port 0"), "{text}: {refusal}");
+        }
+    }
+}

@@ -145,8 +145,8 @@ impl Problems {
     }
 }
 
-/// A line longer than this is shown only around its marker.
-const LINE_BYTES: usize = 240;
+/// Of a line longer than this only the part around the marker is kept.
+const LINE_BYTES: usize = 16 << 10;
 
 fn place(sources: &Sources, span: Span) -> Place {
     let source = sources.get(span.source);
@@ -166,6 +166,7 @@ fn place(sources: &Sources, span: Span) -> Place {
             line,
             column: column(source, &bytes, span.start),
             width: text[start..end.max(start)].chars().count().max(1),
+            cut: shown.len() < text.len(),
             marked: (marked_start - shown.start, marked_end - shown.start),
             source: text[shown].to_owned(),
         }),

@@ -185,3 +185,33 @@ pub(super) fn parse(text: &str) -> Result<Vec<Interval>, Refusal> {
     let message = format!("{} is not an IP protocol", shown(text));
     Err(Refusal::new(message, "no such protocol", help))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn icmp_by_name_is_both_families_and_by_number_one() {
+        assert_eq!(
+            parse("icmp"),
+            Ok(vec![Interval::protocol(1), Interval::protocol(58)])
+        );
+        assert_eq!(parse("1"), Ok(vec![Interval::protocol(1)]));
+        for text in ["58", "ipv6-icmp", "icmpv6"] {
+            assert_eq!(parse(text), Ok(vec![Interval::protocol(58)]));
+        }
+    }
+
+    #[test]
+    fn every_name_but_icmp_means_one_protocol() {
+        let mut numbers: Vec<u8> = PROTOCOLS.iter().map(|(number, _)| *number).collect();
+        let count = numbers.len();
+        numbers.dedup();
+        assert!(numbers.is_sorted() && numbers.len() == count);
+        for (number, names) in PROTOCOLS {
+            for name in names.iter().filter(|name| **name != "icmp") {
+                assert_eq!(parse(name), Ok(vec![Interval::protocol(*number)]), "{name}");
+            }
+        }
+    }
+}

@@ -45,11 +45,6 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
         }
     }
 
-    /// Where the table begins.
-    pub const fn span(&self) -> Span {
-        self.span
-    }
-
     fn within(&self, range: std::ops::Range<usize>) -> Span {
         Span {
             source: self.span.source,
@@ -120,11 +115,7 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
         choices: &[(&'static str, T)],
     ) -> Option<Spanned<T>> {
         let (value, span) = self.value(key)?;
-        let words = choices
-            .iter()
-            .map(|(word, _)| format!("\"{word}\""))
-            .collect::<Vec<_>>()
-            .join(" or ");
+        let words = either(choices.iter().map(|(word, _)| *word));
         let help = format!("write {key} = {words}");
         let DeValue::String(text) = value else {
             return self.wrong_type(key, value, span, &words, help);
@@ -148,10 +139,10 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
     /// A string or a whole number.
     pub fn item(&mut self, key: &'static str, example: &str) -> Option<Spanned<Item>> {
         let (value, span) = self.value(key)?;
-        self.to_item(key, value, span, example)
+        self.read_item(key, value, span, example)
     }
 
-    fn to_item(
+    fn read_item(
         &mut self,
         key: &str,
         value: &DeValue<'_>,
@@ -169,11 +160,11 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
         Some(Spanned { value, span })
     }
 
-    /// A list, or a single entry in its place. Never empty.
+    /// A list, or a single entry in its place, without the entries that are of the wrong type.
     pub fn items(&mut self, key: &'static str, example: &str) -> Option<List<Item>> {
         let (value, span) = self.value(key)?;
         let DeValue::Array(array) = value else {
-            let item = self.to_item(key, value, span, example)?;
+            let item = self.read_item(key, value, span, example)?;
             return Some(Spanned {
                 value: vec![item],
                 span,
@@ -183,16 +174,15 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
         let mut items = Vec::with_capacity(array.len());
         for entry in array {
             let at = self.within(entry.span());
-            items.extend(self.to_item(key, entry.get_ref(), at, example));
+            items.extend(self.read_item(key, entry.get_ref(), at, example));
         }
-        (items.len() == array.len()).then_some(Spanned { value: items, span })
+        Some(Spanned { value: items, span })
     }
 
-    /// A list of strings, or a single one in its place. Never empty.
+    /// A list of strings, or a single one in its place, without what is no string.
     pub fn texts(&mut self, key: &'static str, example: &str) -> Option<List<String>> {
         let list = self.items(key, example)?;
-        let length = list.value.len();
-        let mut texts = Vec::with_capacity(length);
+        let mut texts = Vec::with_capacity(list.value.len());
         for Spanned { value, span } in list.value {
             match value {
                 Item::Text(value) => texts.push(Spanned { value, span }),
@@ -204,7 +194,7 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
                 }
             }
         }
-        (texts.len() == length).then_some(Spanned {
+        Some(Spanned {
             value: texts,
             span: list.span,
         })
@@ -221,7 +211,7 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
             let refusal = Refusal::new(
                 format!("`{key}` is an empty list"),
                 "nothing in it",
-                format!("write at least one entry, such as \"{example}\", or leave the key out"),
+                format!("write at least one entry, such as \"{example}\""),
             );
             self.problems.add(span, refusal);
             return None;
@@ -247,19 +237,19 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
         }
     }
 
-    /// A list of tables within this one: `[[key]]`.
-    pub fn tables(&mut self, key: &'static str) -> Vec<(&'r DeTable<'t>, Span)> {
+    /// A list of tables within this one, such as `[[key]]`; `help` says how to write it.
+    pub fn tables(&mut self, key: &'static str, help: &str) -> Vec<(&'r DeTable<'t>, Span)> {
         let Some((value, span)) = self.value(key) else {
             return Vec::new();
         };
-        let help = format!("write [[{key}]], in double brackets, before each one");
         let DeValue::Array(array) = value else {
-            let _: Option<()> = self.wrong_type(key, value, span, "a list of tables", help);
+            let _: Option<()> =
+                self.wrong_type(key, value, span, "a list of tables", help.to_owned());
             return Vec::new();
         };
         if array.is_empty() {
             let message = format!("`{key}` is an empty list");
-            let help = format!("write an entry, or leave `{key}` out");
+            let help = format!("{help}, or leave the key out");
             self.problems
                 .add(span, Refusal::new(message, "nothing in it", help));
         }
@@ -269,7 +259,7 @@ impl<'p, 'r, 't> Reader<'p, 'r, 't> {
             match entry.get_ref() {
                 DeValue::Table(table) => tables.push((table, at)),
                 other => {
-                    let _: Option<()> = self.wrong_type(key, other, at, "a table", help.clone());
+                    let _: Option<()> = self.wrong_type(key, other, at, "a table", help.to_owned());
                 }
             }
         }
@@ -337,6 +327,16 @@ pub(super) fn entries<'r, 't>(
         .collect();
     entries.sort_by_key(|(name, ..)| name.span);
     entries
+}
+
+/// `"a", "b" or "c"`.
+fn either<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut words: Vec<_> = words.map(|word| format!("\"{word}\"")).collect();
+    let last = words.pop().unwrap_or_default();
+    if words.is_empty() {
+        return last;
+    }
+    format!("{} or {last}", words.join(", "))
 }
 
 /// What a value is, for people.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::namespace::Namespace;
@@ -137,9 +138,7 @@ impl Witness {
     pub fn at(namespace: &Namespace, interface: &str) -> Self {
         let all = libc::ETH_P_ALL as u16;
         let socket = packet_socket(namespace, interface, all).expect("open a packet socket");
-        socket
-            .set_recv_buffer_size(8 << 20)
-            .expect("enlarge a buffer");
+        setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).expect("enlarge a buffer");
         socket
             .set_nonblocking(true)
             .expect("make a socket not block");

@@ -76,6 +76,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         remove(&self.directory);
+        // The last one; it is not empty as long as there are others.
+        let _ = fs::remove_dir(root());
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use super::namespace::Namespace;
 use super::{PATIENCE, eventually};
 
@@ -72,9 +74,8 @@ impl Stream {
         let target = receiver
             .inside(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, to.port())))
             .expect("bind a UDP port");
-        socket2::SockRef::from(&target)
-            .set_recv_buffer_size(8 << 20)
-            .expect("enlarge a buffer");
+        // Room for seconds, so that a busy machine loses nothing that the firewall did not drop.
+        setsockopt(&target, sockopt::RcvBufForce, &(8 << 20)).expect("enlarge a buffer");
         target
             .set_read_timeout(Some(Duration::from_millis(20)))
             .expect("set a timeout");

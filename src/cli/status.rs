@@ -1,0 +1,233 @@
+//! `status`: whether everything that should be enforced is.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style as Ansi};
+use clap::Args;
+
+use super::failure::unexpected;
+use super::output::{Output, Style};
+use super::text::{bytes, count, duration, number};
+use super::{Answer, Failure, Global};
+use crate::control::protocol::{Request, Response};
+use crate::control::report::{DockerState, MapStatus, StatusReport};
+use crate::control::time::UnixTime;
+use crate::observe::line::printable;
+
+const EXAMPLES: &str = "\
+Examples:
+  bridgewall status                     exit code 0: healthy; 1: not, and why
+  bridgewall status --json | jq .policy.generation";
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Status {}
+
+impl Status {
+    pub fn run(self, global: &Global, output: &mut Output) -> Result<Answer, Failure> {
+        let Response::Status(report) = global.ask(Request::Status)? else {
+            return Err(unexpected());
+        };
+        if output.json {
+            output.value(&report)?;
+        } else {
+            output.text(&render(&report, UnixTime::now(), output.style))?;
+        }
+        Ok(if report.healthy {
+            Answer::Fine
+        } else {
+            Answer::No
+        })
+    }
+}
+
+/// Columns before a line's content.
+const INDENT: usize = 12;
+
+/// Maps that are less full than this are not worth a line.
+const FULL_PERCENT: u64 = 50;
+
+struct Page {
+    text: String,
+    style: Style,
+}
+
+impl Page {
+    fn line(&mut self, title: &str, content: &str) {
+        let bold = self.ansi(Ansi::new().bold());
+        let gap = INDENT.saturating_sub(title.len());
+        // Writing to a string does not fail.
+        let _ = writeln!(self.text, "{bold}{title}{bold:#}{:gap$}{content}", "");
+    }
+
+    fn ansi(&self, style: Ansi) -> Ansi {
+        if self.style.color { style } else { Ansi::new() }
+    }
+
+    fn painted(&self, style: Ansi, text: &str) -> String {
+        let style = self.ansi(style);
+        format!("{style}{text}{style:#}")
+    }
+}
+
+fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
+    let mut page = Page {
+        text: String::new(),
+        style,
+    };
+    let health = if report.healthy {
+        page.painted(AnsiColor::Green.on_default().bold(), "healthy")
+    } else {
+        page.painted(AnsiColor::Red.on_default().bold(), "not healthy")
+    };
+    page.line(
+        "bridgewall",
+        &format!(
+            "{health}, version {}, process {}, up {}",
+            report.version,
+            report.pid,
+            duration(report.started_at.age(now))
+        ),
+    );
+    for reason in &report.reasons {
+        page.line(
+            "",
+            &page.painted(AnsiColor::Red.on_default(), &printable(reason)),
+        );
+    }
+    policy(&mut page, report, now);
+    endpoints(&mut page, report);
+    page.line("attached by", &report.attach.mode);
+    for fallback in &report.attach.fallbacks {
+        page.line("", fallback);
+    }
+    docker(&mut page, report);
+    drops(&mut page, report);
+    events(&mut page, report);
+    memory(&mut page, &report.maps);
+    page.text
+}
+
+fn policy(page: &mut Page, report: &StatusReport, now: UnixTime) {
+    let policy = &report.policy;
+    let committed = policy.committed_at.map_or_else(
+        || "never enforced".to_owned(),
+        |time| format!("enforced {} ago", duration(time.age(now))),
+    );
+    page.line(
+        "policy",
+        &format!(
+            "revision {}, generation {}, {committed}",
+            policy.revision, policy.generation
+        ),
+    );
+    page.line(
+        "",
+        &format!(
+            "{}, {}, {}",
+            count(policy.rules, "rule"),
+            count(policy.identities, "identity"),
+            count(policy.networks, "network")
+        ),
+    );
+    for file in &policy.files {
+        page.line("", &printable(&file.to_string_lossy()));
+    }
+    if let Some(error) = &policy.error {
+        let red = AnsiColor::Red.on_default();
+        page.line("", &page.painted(red, "the last change was refused:"));
+        for line in error.lines() {
+            page.line("", &printable(line));
+        }
+    }
+}
+
+fn endpoints(page: &mut Page, report: &StatusReport) {
+    let counts = &report.endpoints;
+    let mut text = format!("{} of {} armed", counts.armed, counts.total);
+    if counts.armed < counts.total {
+        text = page.painted(AnsiColor::Red.on_default(), &text);
+    }
+    if counts.unnamed > 0 {
+        let unnamed = format!(", {} not named yet", counts.unnamed);
+        text.push_str(&page.painted(AnsiColor::Yellow.on_default(), &unnamed));
+    }
+    page.line("endpoints", &text);
+}
+
+fn docker(page: &mut Page, report: &StatusReport) {
+    let docker = &report.docker;
+    let mut text = match docker.state {
+        DockerState::Connected => docker.state.name().to_owned(),
+        _ => page.painted(AnsiColor::Yellow.on_default(), docker.state.name()),
+    };
+    if let Some(version) = &docker.version {
+        let _ = write!(text, ", version {}", printable(version));
+    }
+    if let Some(error) = &docker.error {
+        let _ = write!(text, ": {}", printable(error));
+    }
+    page.line("docker", &text);
+}
+
+fn drops(page: &mut Page, report: &StatusReport) {
+    let mut drops: Vec<_> = report.drops.iter().collect();
+    drops.sort_by_key(|drop| std::cmp::Reverse(drop.packets));
+    if drops.is_empty() {
+        page.line("dropped", "nothing");
+    }
+    let width = drops.iter().map(|drop| number(drop.packets).len()).max();
+    for (index, drop) in drops.iter().enumerate() {
+        page.line(
+            if index == 0 { "dropped" } else { "" },
+            &format!(
+                "{:>width$}  {} ({})",
+                number(drop.packets),
+                drop.text,
+                drop.reason,
+                width = width.unwrap_or_default()
+            ),
+        );
+    }
+}
+
+fn events(page: &mut Page, report: &StatusReport) {
+    let events = &report.events;
+    let mut text = match events.monitors {
+        0 => "nobody watches".to_owned(),
+        watchers => format!("{} watching", count(watchers, "client")),
+    };
+    for (lost, why) in [
+        (events.lost_full, "lost in a full buffer"),
+        (events.lost_limited, "beyond the rate limit"),
+        (events.lost_slow, "missed by slow clients"),
+    ] {
+        if lost > 0 {
+            let _ = write!(text, ", {} {why}", number(lost));
+        }
+    }
+    page.line("events", &text);
+}
+
+fn memory(page: &mut Page, maps: &[MapStatus]) {
+    let total = maps.iter().map(|map| map.bytes).sum();
+    page.line("memory", &format!("{} in the kernel's maps", bytes(total)));
+    for map in maps {
+        let Some(entries) = map.entries else { continue };
+        let percent = entries.saturating_mul(100) / map.capacity.max(1);
+        if percent >= FULL_PERCENT {
+            let text = format!(
+                "{} is {percent} % full: {} of {}",
+                map.name,
+                number(entries),
+                number(map.capacity)
+            );
+            page.line("", &page.painted(AnsiColor::Yellow.on_default(), &text));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,153 @@
+use pretty_assertions::assert_eq;
+
+use super::*;
+use crate::control::report::{
+    AttachStatus, DockerStatus, DropCount, EndpointCounts, EventStatus, PolicyStatus,
+};
+
+const STARTED: UnixTime = UnixTime::new(1_795_000_000, 0);
+const NOW: UnixTime = UnixTime::new(1_795_003_600, 0);
+
+fn map(name: &str, entries: Option<u64>, capacity: u64) -> MapStatus {
+    MapStatus {
+        name: name.to_owned(),
+        entries,
+        capacity,
+        bytes: 9 << 20,
+    }
+}
+
+fn dropped(reason: &str, text: &str, packets: u64) -> DropCount {
+    DropCount {
+        reason: reason.to_owned(),
+        text: text.to_owned(),
+        packets,
+        bytes: 74 * packets,
+    }
+}
+
+fn healthy() -> StatusReport {
+    StatusReport {
+        version: "0.1.0".to_owned(),
+        pid: 4711,
+        started_at: STARTED,
+        healthy: true,
+        reasons: Vec::new(),
+        policy: PolicyStatus {
+            revision: 3,
+            generation: 12,
+            committed_at: Some(UnixTime::new(1_795_003_590, 123_456_789)),
+            error: None,
+            files: vec!["/etc/bridgewall/policy.toml".into()],
+            rules: 1,
+            identities: 2,
+            networks: 0,
+        },
+        endpoints: EndpointCounts {
+            total: 3,
+            armed: 3,
+            unnamed: 0,
+        },
+        attach: AttachStatus {
+            mode: "tcx".to_owned(),
+            fallbacks: Vec::new(),
+        },
+        docker: DockerStatus {
+            state: DockerState::Connected,
+            version: Some("29.3.1".to_owned()),
+            error: None,
+        },
+        maps: vec![map("flows", Some(3), 131_072), map("events", None, 1 << 20)],
+        drops: Vec::new(),
+        events: EventStatus::default(),
+    }
+}
+
+#[test]
+fn a_healthy_host_fits_on_a_few_lines() {
+    assert_eq!(
+        render(&healthy(), NOW, Style::PLAIN),
+        "\
+bridgewall  healthy, version 0.1.0, process 4711, up 60 min
+policy      revision 3, generation 12, enforced 10 s ago
+            1 rule, 2 identities, 0 networks
+            /etc/bridgewall/policy.toml
+endpoints   3 of 3 armed
+attached by tcx
+docker      connected, version 29.3.1
+dropped     nothing
+events      nobody watches
+memory      18.0 MiB in the kernel's maps
+"
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_said() {
+    let mut report = healthy();
+    report.healthy = false;
+    report.reasons = vec!["1 endpoint is not armed: see `bridgewall list endpoints`".to_owned()];
+    report.policy.error = Some("policy.toml:3:1: unknown key `polcy`\nsecond line".to_owned());
+    report.endpoints.armed = 2;
+    report.endpoints.unnamed = 1;
+    report.attach.fallbacks = vec!["no tcx before Linux 6.6: clsact serves".to_owned()];
+    report.docker.state = DockerState::Waiting;
+    report.docker.error = Some("connection refused".to_owned());
+    report.maps[0].entries = Some(120_000);
+    report.drops = vec![
+        dropped("source-mac", "the sender's MAC address is not its own", 7),
+        dropped("policy-default", "no rule allows it", 12_345),
+    ];
+    report.events = EventStatus {
+        monitors: 1,
+        lost_full: 0,
+        lost_limited: 5,
+        lost_slow: 1_000,
+    };
+    assert_eq!(
+        render(&report, NOW, Style::PLAIN),
+        "\
+bridgewall  not healthy, version 0.1.0, process 4711, up 60 min
+            1 endpoint is not armed: see `bridgewall list endpoints`
+policy      revision 3, generation 12, enforced 10 s ago
+            1 rule, 2 identities, 0 networks
+            /etc/bridgewall/policy.toml
+            the last change was refused:
+            policy.toml:3:1: unknown key `polcy`
+            second line
+endpoints   2 of 3 armed, 1 not named yet
+attached by tcx
+            no tcx before Linux 6.6: clsact serves
+docker      waiting, version 29.3.1: connection refused
+dropped     12,345  no rule allows it (policy-default)
+                 7  the sender's MAC address is not its own (source-mac)
+events      1 client watching, 5 beyond the rate limit, 1,000 missed by slow clients
+memory      18.0 MiB in the kernel's maps
+            flows is 91 % full: 120,000 of 131,072
+"
+    );
+}
+
+#[test]
+fn without_a_policy_nothing_was_ever_enforced() {
+    let mut report = healthy();
+    report.policy.committed_at = None;
+    let text = render(&report, NOW, Style::PLAIN);
+    assert!(text.contains("never enforced"), "{text}");
+}
+
+#[test]
+fn the_json_has_what_programs_are_promised() {
+    let json = serde_json::to_string(&healthy()).expect("serialize");
+    assert!(
+        json.contains(r#""committed_at":1795003590.123456789"#),
+        "{json}"
+    );
+    let value: serde_json::Value = serde_json::from_str(&json).expect("parse");
+    assert_eq!(value["policy"]["revision"], 3);
+    assert_eq!(value["policy"]["generation"], 12);
+    assert!(value["policy"]["error"].is_null());
+    assert_eq!(value["endpoints"]["armed"], 3);
+    assert_eq!(value["healthy"], true);
+    assert_eq!(value["docker"]["state"], "connected");
+}

@@ -1,0 +1,413 @@
+//! From the values of the state room to those of the contract, and back.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::abi;
+use crate::inventory::model::MacAddress;
+use crate::policy::model::Side;
+use crate::policy::traffic::Selector;
+use crate::state::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
+use crate::state::desired::{
+    AddressKey, AddressOwner, EndpointRecord, SENDER_ADDRESSES_MAX, Sender, TemplateConstants,
+};
+use crate::state::diff::STEP_LIST_MAX;
+use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, PeerKind, RuleNumber, Slot};
+use crate::state::steps::{Step, StepList, Verdict};
+
+// The pure rooms cannot see the generated types; here both are seen.
+const _: () = {
+    assert!(abi::limit::STEP_LIST_MAX.0 as usize == STEP_LIST_MAX);
+    assert!(abi::limit::SENDER_ADDRESSES_MAX.0 as usize == SENDER_ADDRESSES_MAX);
+    assert!(abi::limit::LOCAL_IDENTITY_MAX.0 == IdentityNumber::LAST_ENDPOINT.0);
+    assert!(abi::limit::ENDPOINT_NUMBER_MAX.0 == EndpointNumber::LAST.0);
+    assert!(abi::identity::IDENTITY_HOST.0 == IdentityNumber::HOST.0);
+    assert!(abi::identity::IDENTITY_WORLD_BIT.0 == IdentityNumber::internet(0).0);
+    assert!(
+        abi::identity::IDENTITY_WORLD_BIT.0 | abi::identity::IDENTITY_LAN_BIT.0
+            == IdentityNumber::lan(0).0
+    );
+    assert!(abi::verdict::VERDICT_ALLOW.0 == Verdict::Allow as u32);
+    assert!(abi::verdict::VERDICT_AUDIT.0 == Verdict::Audit as u32);
+    assert!(abi::verdict::VERDICT_DROP.0 == Verdict::Drop as u32);
+    assert!(abi::verdict::VERDICT_DENY.0 == Verdict::Deny as u32);
+    assert!(abi::side::SIDE_EGRESS.0 == Side::Egress as u32);
+    assert!(abi::side::SIDE_INGRESS.0 == Side::Ingress as u32);
+    assert!(abi::peer_kind::PEER_HOST.0 == PeerKind::Host as u32);
+    assert!(abi::peer_kind::PEER_ENDPOINT.0 == PeerKind::Endpoint as u32);
+    assert!(abi::peer_kind::PEER_LAN.0 == PeerKind::Lan as u32);
+    assert!(abi::peer_kind::PEER_INTERNET.0 == PeerKind::Internet as u32);
+};
+
+/// Bits of a network's key before its address: the slot's.
+const SLOT_BITS: u32 = 32;
+
+pub(super) fn address(address: IpAddr) -> abi::address {
+    let octets = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    };
+    abi::address {
+        word: words(octets),
+    }
+}
+
+pub(super) fn ip(address: &abi::address) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::from(octets(address.word))).to_canonical()
+}
+
+fn words(octets: [u8; 16]) -> [u32; 4] {
+    std::array::from_fn(|n| u32::from_ne_bytes(std::array::from_fn(|byte| octets[n * 4 + byte])))
+}
+
+fn octets(words: [u32; 4]) -> [u8; 16] {
+    std::array::from_fn(|n| words[n / 4].to_ne_bytes()[n % 4])
+}
+
+pub(super) fn address_key(key: &AddressKey) -> abi::local_address_key {
+    abi::local_address_key {
+        address: address(key.address),
+        zone: key.zone,
+    }
+}
+
+pub(super) fn address_key_back(key: &abi::local_address_key) -> AddressKey {
+    AddressKey {
+        address: ip(&key.address),
+        zone: key.zone,
+    }
+}
+
+pub(super) fn owner(owner: AddressOwner) -> abi::local_address {
+    abi::local_address {
+        endpoint: match owner {
+            AddressOwner::Host => 0,
+            AddressOwner::Endpoint(number) => number.0,
+        },
+    }
+}
+
+pub(super) fn owner_back(owner: abi::local_address) -> AddressOwner {
+    match owner.endpoint {
+        0 => AddressOwner::Host,
+        number => AddressOwner::Endpoint(EndpointNumber(number)),
+    }
+}
+
+pub(super) fn endpoint(endpoint: &KernelEndpoint) -> abi::endpoint {
+    abi::endpoint {
+        identity: endpoint.identity.map(|number| number.0),
+        ifindex: endpoint.record.ifindex,
+        bridge: endpoint.record.bridge.unwrap_or(0),
+    }
+}
+
+/// `None`: not in use.
+pub(super) fn endpoint_back(endpoint: &abi::endpoint) -> Option<KernelEndpoint> {
+    (endpoint.ifindex != 0).then(|| KernelEndpoint {
+        identity: endpoint.identity.map(IdentityNumber),
+        record: EndpointRecord {
+            ifindex: endpoint.ifindex,
+            bridge: (endpoint.bridge != 0).then_some(endpoint.bridge),
+        },
+    })
+}
+
+pub(super) fn list(place: ListPlace) -> abi::step_list {
+    abi::step_list {
+        first: place.first,
+        count: place.count,
+    }
+}
+
+pub(super) fn place(list: abi::step_list) -> ListPlace {
+    ListPlace {
+        first: list.first,
+        count: list.count,
+    }
+}
+
+/// The key of a pair in one slot. Subjects are the host or endpoints, whose numbers fit.
+pub(super) fn policy_key(slot: Slot, key: &PairKey) -> abi::policy_key {
+    abi::policy_key {
+        slot: slot.index() as u8,
+        side: key.side as u8,
+        subject: key.subject.0 as u16,
+        peer: key.peer.0,
+    }
+}
+
+/// `None`: no key of ours.
+pub(super) fn policy_key_back(key: &abi::policy_key) -> Option<(Slot, PairKey)> {
+    Some((
+        slot_back(u32::from(key.slot))?,
+        PairKey {
+            side: side_back(key.side)?,
+            subject: IdentityNumber(u32::from(key.subject)),
+            peer: IdentityNumber(key.peer),
+        },
+    ))
+}
+
+pub(super) fn slot_back(number: u32) -> Option<Slot> {
+    match number {
+        0 => Some(Slot::A),
+        1 => Some(Slot::B),
+        _ => None,
+    }
+}
+
+pub(super) fn side_back(number: u8) -> Option<Side> {
+    [Side::Egress, Side::Ingress]
+        .get(usize::from(number))
+        .copied()
+}
+
+pub(super) fn verdict_back(number: u8) -> Option<Verdict> {
+    [Verdict::Allow, Verdict::Audit, Verdict::Drop, Verdict::Deny]
+        .get(usize::from(number))
+        .copied()
+}
+
+/// Where a subject's record is.
+pub(super) fn identity_index(slot: Slot, number: IdentityNumber) -> u32 {
+    slot.index() as u32 * (abi::limit::LOCAL_IDENTITY_MAX.0 + 1) + number.0
+}
+
+/// `None`: beyond both slots.
+pub(super) fn identity_index_back(index: u32) -> Option<(Slot, IdentityNumber)> {
+    let per_slot = abi::limit::LOCAL_IDENTITY_MAX.0 + 1;
+    Some((
+        slot_back(index / per_slot)?,
+        IdentityNumber(index % per_slot),
+    ))
+}
+
+pub(super) fn identity_record(places: Option<&SubjectPlaces>) -> abi::identity_record {
+    let places = places.copied().unwrap_or_default();
+    abi::identity_record {
+        generic: places.map(|kinds| kinds.map(list)),
+    }
+}
+
+/// `None`: not in use.
+pub(super) fn identity_record_back(record: &abi::identity_record) -> Option<SubjectPlaces> {
+    let places = record.generic.map(|kinds| kinds.map(place));
+    places
+        .iter()
+        .flatten()
+        .any(|place| *place != ListPlace::default())
+        .then_some(places)
+}
+
+pub(super) fn step(step: &Step) -> abi::policy_step {
+    abi::policy_step {
+        from: step.from.raw(),
+        rule: step.rule.0,
+        verdict: step.verdict as u8,
+        flags: if step.log {
+            abi::step_flag::STEP_LOG.0 as u8
+        } else {
+            0
+        },
+        _pad: 0,
+    }
+}
+
+/// The list that these steps are; `None` if they make no sense.
+pub(super) fn list_back(steps: &[abi::policy_step]) -> Option<Arc<StepList>> {
+    let steps: Vec<Step> = steps
+        .iter()
+        .map(|step| {
+            Some(Step {
+                from: Selector::from_raw(step.from)?,
+                verdict: verdict_back(step.verdict)?,
+                rule: RuleNumber(step.rule),
+                log: u32::from(step.flags) & abi::step_flag::STEP_LOG.0 != 0,
+            })
+        })
+        .collect::<Option<_>>()?;
+    let begins = steps.first()?.from == Selector::FIRST;
+    let sorted = steps.windows(2).all(|pair| pair[0].from < pair[1].from);
+    let length = steps.len();
+    if !begins || !sorted {
+        return None;
+    }
+    let list = StepList::new(steps);
+    // What this program writes has no equal neighbours; a list that does would not be found again.
+    (list.steps().len() == length).then(|| Arc::new(list))
+}
+
+/// A prefix's key in one slot, by family.
+pub(super) enum NetworkKey {
+    V4(abi::network4_key),
+    V6(abi::network6_key),
+}
+
+pub(super) fn network_key(slot: Slot, prefix: &IpNet) -> NetworkKey {
+    let prefix_length = SLOT_BITS + u32::from(prefix.prefix_len());
+    let slot = slot.index() as u32;
+    match prefix {
+        IpNet::V4(prefix) => NetworkKey::V4(abi::network4_key {
+            prefix_length,
+            slot,
+            address: u32::from_ne_bytes(prefix.network().octets()),
+        }),
+        IpNet::V6(prefix) => NetworkKey::V6(abi::network6_key {
+            prefix_length,
+            slot,
+            address: words(prefix.network().octets()),
+        }),
+    }
+}
+
+/// `None`: no key of ours.
+pub(super) fn network4_back(key: &abi::network4_key) -> Option<(Slot, IpNet)> {
+    let length = u8::try_from(key.prefix_length.checked_sub(SLOT_BITS)?).ok()?;
+    let address = Ipv4Addr::from(key.address.to_ne_bytes());
+    Some((
+        slot_back(key.slot)?,
+        Ipv4Net::new(address, length).ok()?.into(),
+    ))
+}
+
+/// `None`: no key of ours.
+pub(super) fn network6_back(key: &abi::network6_key) -> Option<(Slot, IpNet)> {
+    let length = u8::try_from(key.prefix_length.checked_sub(SLOT_BITS)?).ok()?;
+    let address = Ipv6Addr::from(octets(key.address));
+    Some((
+        slot_back(key.slot)?,
+        Ipv6Net::new(address, length).ok()?.into(),
+    ))
+}
+
+pub(super) fn constants(constants: &TemplateConstants) -> abi::endpoint_constants {
+    let mut raw = abi::endpoint_constants {
+        number: constants.number.0,
+        ..Default::default()
+    };
+    let Some(sender) = &constants.sender else {
+        return raw;
+    };
+    raw.flags = abi::endpoint_flag::ENDPOINT_NAMED.0;
+    raw.mac = sender.mac.0;
+    for (slot, address) in raw.ipv4.iter_mut().zip(&sender.ipv4) {
+        *slot = u32::from_ne_bytes(address.octets());
+        raw.ipv4_count += 1;
+    }
+    for (slot, &ipv6) in raw.ipv6.iter_mut().zip(&sender.ipv6) {
+        *slot = address(IpAddr::V6(ipv6));
+        raw.ipv6_count += 1;
+    }
+    raw
+}
+
+pub(super) fn constants_back(raw: &abi::endpoint_constants) -> TemplateConstants {
+    let named = raw.flags & abi::endpoint_flag::ENDPOINT_NAMED.0 != 0;
+    TemplateConstants {
+        number: EndpointNumber(raw.number),
+        sender: named.then(|| Sender {
+            mac: MacAddress(raw.mac),
+            ipv4: raw
+                .ipv4
+                .iter()
+                .take(raw.ipv4_count as usize)
+                .map(|word| Ipv4Addr::from(word.to_ne_bytes()))
+                .collect(),
+            ipv6: raw
+                .ipv6
+                .iter()
+                .take(raw.ipv6_count as usize)
+                .map(|address| Ipv6Addr::from(octets(address.word)))
+                .collect(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_in_network_order_and_ipv4_is_mapped() {
+        let raw = address("192.0.2.1".parse().unwrap());
+        assert_eq!(octets(raw.word)[10..], [0xff, 0xff, 192, 0, 2, 1]);
+        assert_eq!(ip(&raw), "192.0.2.1".parse::<IpAddr>().unwrap());
+        let raw = address("2001:db8::1".parse().unwrap());
+        assert_eq!(octets(raw.word)[..4], [0x20, 1, 0xd, 0xb8]);
+    }
+
+    #[test]
+    fn networks_survive_the_way_there_and_back_in_both_families() {
+        for text in [
+            "0.0.0.0/0",
+            "10.1.0.0/16",
+            "192.0.2.7/32",
+            "::/0",
+            "fd00::/8",
+        ] {
+            let prefix: IpNet = text.parse().unwrap();
+            let back = match network_key(Slot::B, &prefix) {
+                NetworkKey::V4(key) => {
+                    assert_eq!(key.prefix_length, 32 + u32::from(prefix.prefix_len()));
+                    network4_back(&key)
+                }
+                NetworkKey::V6(key) => network6_back(&key),
+            };
+            assert_eq!(back, Some((Slot::B, prefix)));
+        }
+    }
+
+    #[test]
+    fn constants_survive_the_way_there_and_back() {
+        let named = TemplateConstants {
+            number: EndpointNumber(9),
+            sender: Some(Sender {
+                mac: MacAddress([2, 1, 2, 3, 4, 5]),
+                ipv4: ["10.0.0.1", "10.0.0.2"]
+                    .map(|text| text.parse().unwrap())
+                    .into(),
+                ipv6: ["fd00::1"].map(|text| text.parse().unwrap()).into(),
+            }),
+        };
+        assert_eq!(constants_back(&constants(&named)), named);
+        let unnamed = TemplateConstants {
+            number: EndpointNumber(9),
+            sender: None,
+        };
+        assert_eq!(constants(&unnamed).flags, 0);
+        assert_eq!(constants_back(&constants(&unnamed)), unnamed);
+    }
+
+    #[test]
+    fn steps_that_make_no_sense_are_no_list() {
+        let good = |from| abi::policy_step {
+            from,
+            rule: from,
+            ..Default::default()
+        };
+        assert!(list_back(&[good(0), good(7)]).is_some());
+        assert!(list_back(&[]).is_none());
+        assert!(list_back(&[good(1)]).is_none());
+        assert!(list_back(&[good(0), good(7), good(7)]).is_none());
+        assert!(list_back(&[good(0), good(0x0100_0000)]).is_none());
+        let unknown = abi::policy_step {
+            verdict: 4,
+            ..good(0)
+        };
+        assert!(list_back(&[unknown]).is_none());
+    }
+
+    #[test]
+    fn indexes_of_identities_do_not_meet_between_slots() {
+        let last = identity_index(Slot::A, IdentityNumber::LAST_ENDPOINT);
+        assert_eq!(identity_index(Slot::B, IdentityNumber(0)), last + 1);
+        assert_eq!(
+            identity_index_back(last + 3),
+            Some((Slot::B, IdentityNumber(2)))
+        );
+        assert_eq!(identity_index_back((last + 1) * 2), None);
+    }
+}

@@ -1,0 +1,307 @@
+//! Maps and bodies: adopted from pins where they fit, made anew beside the old ones where they do
+//! not. Either way no packet meets a moment without them.
+
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
+
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject, ProgramMut, libbpf_sys};
+
+use super::abi;
+use super::bytes::bytes_of;
+use super::error::{Error, Result};
+use super::flows;
+use super::maps::{self, Maps};
+use super::pins::{LAYOUT, Pins};
+use super::settings::KernelSettings;
+use super::skeleton::{BridgewallSkelBuilder, OpenBridgewallSkel};
+use super::sys;
+use crate::state::actual::Active;
+
+/// What was found when the kernel part was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adoption {
+    /// Nothing of ours: everything is new, and nothing is judged yet.
+    Fresh,
+    /// Maps that fit: the policy in them has been judging all the while.
+    Adopted,
+    /// Maps that do not fit: new ones were made, and interfaces move to them as they are attached
+    /// again; until then the old ones judge. With the reason.
+    Replaced(String),
+}
+
+impl fmt::Display for Adoption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fresh => f.write_str("started anew"),
+            Self::Adopted => f.write_str("adopted what was pinned"),
+            Self::Replaced(reason) => write!(f, "replaced what was pinned: {reason}"),
+        }
+    }
+}
+
+/// Maps and bodies, ready.
+pub(super) struct Loaded {
+    pub(super) maps: Maps,
+    /// The settings of the bodies, which templates may read too.
+    pub(super) settings: MapHandle,
+    /// Sets that interfaces may still use, oldest first.
+    pub(super) predecessors: Vec<u32>,
+    pub(super) adoption: Adoption,
+    /// Instructions that the verifier looked at, by body.
+    pub(super) verified: Vec<(&'static str, u32)>,
+}
+
+/// Opens the skeleton, with nothing loaded yet.
+pub(super) fn open_skeleton(
+    storage: &mut MaybeUninit<OpenObject>,
+) -> Result<OpenBridgewallSkel<'_>> {
+    BridgewallSkelBuilder::default()
+        .open(storage)
+        .map_err(|error| Error::bpf("open the programs", &error))
+}
+
+/// Adopts or makes the maps, and puts the bodies in their places.
+pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
+    let mut storage = MaybeUninit::uninit();
+    let mut skeleton = open_skeleton(&mut storage)?;
+    configure(&mut skeleton, settings)?;
+
+    let mut predecessors = pins.complete_sets()?;
+    let mut adoption = Adoption::Fresh;
+    let mut adopted = None;
+    if let Some(newest) = predecessors.last().copied() {
+        match adopt(pins, newest, &skeleton)? {
+            Fit::Fits(maps) => {
+                adoption = Adoption::Adopted;
+                predecessors.pop();
+                adopted = Some(*maps);
+            }
+            Fit::Differs(reason) => adoption = Adoption::Replaced(reason),
+        }
+    }
+    if let Some(maps) = &adopted {
+        for mut map in skeleton.open_object_mut().maps_mut() {
+            let name = map.name().to_string_lossy().into_owned();
+            if let Some((_, open)) = maps.all().find(|(known, _)| *known == name) {
+                map.reuse_fd(open.as_fd())
+                    .map_err(|error| Error::bpf(format!("adopt map {name}"), &error))?;
+            }
+        }
+    }
+
+    let skeleton = skeleton.load().map_err(|error| {
+        Error::bpf("load the programs (see the log for the verifier's)", &error)
+    })?;
+    let maps = match adopted {
+        Some(maps) => maps,
+        None => {
+            let set = predecessors.last().map_or(1, |last| last + 1);
+            let maps = pin_new(pins, set, skeleton.object())?;
+            if let Some(before) = predecessors.last() {
+                carry_on(pins, *before, &maps)?;
+            }
+            complete(pins, set)?;
+            maps
+        }
+    };
+    let verified = place_bodies(
+        &maps,
+        [
+            (
+                abi::body::BODY_FROM_ENDPOINT,
+                "from_endpoint_body",
+                &skeleton.progs.from_endpoint_body,
+            ),
+            (
+                abi::body::BODY_TO_ENDPOINT,
+                "to_endpoint_body",
+                &skeleton.progs.to_endpoint_body,
+            ),
+            (abi::body::BODY_DROP, "drop_body", &skeleton.progs.drop_body),
+        ],
+    )?;
+    let settings = MapHandle::try_from(&*skeleton.maps.rodata)
+        .map_err(|error| Error::bpf("keep the settings", &error))?;
+    Ok(Loaded {
+        maps,
+        settings,
+        predecessors,
+        adoption,
+        verified,
+    })
+}
+
+/// Sizes and settings; the templates stay out.
+fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -> Result<()> {
+    for mut map in skeleton.open_object_mut().maps_mut() {
+        let name = map.name().to_string_lossy().into_owned();
+        if let Some(entries) = settings.sizes.of(&name) {
+            map.set_max_entries(entries)
+                .map_err(|error| Error::bpf(format!("set the size of map {name}"), &error))?;
+        }
+    }
+    skeleton
+        .maps
+        .rodata_endpoint
+        .set_autocreate(false)
+        .map_err(|error| Error::bpf("leave out the templates' constants", &error))?;
+    skeleton.progs.from_endpoint.set_autoload(false);
+    skeleton.progs.to_endpoint.set_autoload(false);
+    let data = skeleton
+        .maps
+        .rodata_data
+        .as_deref_mut()
+        .ok_or_else(|| Error::found("write the settings", "they are not mapped"))?;
+    let timeouts = &settings.timeouts;
+    data.settings = abi::settings {
+        mark_shift: settings.mark_shift,
+        event_burst: settings.event_burst,
+        timeout_new: timeouts.new,
+        timeout_tcp: timeouts.tcp,
+        timeout_closing: timeouts.closing,
+        timeout_udp: timeouts.udp,
+        timeout_icmp: timeouts.icmp,
+        timeout_other: timeouts.other,
+    };
+    Ok(())
+}
+
+enum Fit {
+    Fits(Box<Maps>),
+    Differs(String),
+}
+
+/// Opens a pinned set, if it is as the programs want it.
+fn adopt(pins: &Pins, set: u32, skeleton: &OpenBridgewallSkel<'_>) -> Result<Fit> {
+    let found = layout(pins, set)?;
+    let ours = abi::layout::LAYOUT_VERSION.0;
+    if found != ours {
+        return Ok(Fit::Differs(format!(
+            "its layout is {found}, and ours {ours}"
+        )));
+    }
+    for wanted in skeleton.open_object().maps() {
+        let name = wanted.name().to_string_lossy().into_owned();
+        if !Maps::NAMES.contains(&name.as_str()) {
+            continue;
+        }
+        let path = pins.map(set, &name);
+        if !path.exists() {
+            return Ok(Fit::Differs(format!("map {name} is missing")));
+        }
+        let pinned = open_map(pins, set, &name)?;
+        let info = pinned
+            .info()
+            .map_err(|error| Error::bpf(format!("read what map {name} is"), &error))?
+            .info;
+        let is = (info.type_, info.key_size, info.value_size, info.map_flags);
+        let should = (
+            wanted.map_type() as u32,
+            wanted.key_size(),
+            wanted.value_size(),
+            wanted.map_flags(),
+        );
+        if is != should {
+            return Ok(Fit::Differs(format!("map {name} is of another kind")));
+        }
+        if info.max_entries != wanted.max_entries() {
+            return Ok(Fit::Differs(format!(
+                "map {name} has room for {}, and should for {}",
+                info.max_entries,
+                wanted.max_entries()
+            )));
+        }
+    }
+    Maps::open(|name| open_map(pins, set, name)).map(|maps| Fit::Fits(Box::new(maps)))
+}
+
+fn open_map(pins: &Pins, set: u32, name: &str) -> Result<MapHandle> {
+    let path = pins.map(set, name);
+    MapHandle::from_pinned_path(&path)
+        .map_err(|error| Error::bpf(format!("open pin {}", path.display()), &error))
+}
+
+/// The layout that a complete set says it has.
+fn layout(pins: &Pins, set: u32) -> Result<u32> {
+    let record = open_map(pins, set, LAYOUT)?;
+    Ok(maps::get(&record, &0_u32)?.unwrap_or(0))
+}
+
+/// Pins the maps of a loaded object as a set that is not complete yet.
+fn pin_new(pins: &Pins, set: u32, object: &libbpf_rs::Object) -> Result<Maps> {
+    pins.make_set(set)?;
+    Maps::open(|name| {
+        let map = object
+            .maps()
+            .find(|map| map.name() == name)
+            .ok_or_else(|| Error::found(format!("find map {name}"), "the programs have none"))?;
+        let path = pins.map(set, name);
+        sys::pin(map.as_fd(), &path)
+            .map_err(|error| Error::io(format!("pin {}", path.display()), &error))?;
+        MapHandle::try_from(&map).map_err(|error| Error::bpf(format!("keep map {name}"), &error))
+    })
+}
+
+/// Writes the record that says that a set is complete.
+fn complete(pins: &Pins, set: u32) -> Result<()> {
+    let path = pins.map(set, LAYOUT);
+    let what = || format!("pin {}", path.display());
+    let options = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    };
+    let mut record = MapHandle::create(MapType::Array, Some("bw_layout"), 4, 4, 1, &options)
+        .map_err(|error| Error::bpf(what(), &error))?;
+    maps::set(&record, &[(0_u32, abi::layout::LAYOUT_VERSION.0)])?;
+    record
+        .pin(&path)
+        .map_err(|error| Error::bpf(what(), &error))
+}
+
+/// Goes on where the set before was: with a later generation, so that everything is judged again, and
+/// with its connections, as far as their layout is the same.
+fn carry_on(pins: &Pins, before: u32, maps: &Maps) -> Result<()> {
+    let active = open_map(pins, before, "active")?;
+    let word: u64 = maps::get(&active, &0_u32)?.unwrap_or(0);
+    let generation = Active::from_raw(word).generation;
+    let word = Active {
+        generation,
+        ..Active::from_raw(0)
+    }
+    .raw();
+    maps::set(&maps.active, &[(0_u32, word)])?;
+    carry_flows(pins, before, maps)
+}
+
+/// Copies connections that the new set does not know from a set before.
+pub(super) fn carry_flows(pins: &Pins, before: u32, maps: &Maps) -> Result<()> {
+    if layout(pins, before)? != abi::layout::LAYOUT_VERSION.0 {
+        log::warn!(
+            "the layout of the kernel's tables has changed: established connections are not carried \
+             over, and end unless the policy allows them to begin"
+        );
+        return Ok(());
+    }
+    flows::copy(&open_map(pins, before, "flows")?, &maps.flows)?;
+    flows::copy(&open_map(pins, before, "new_flows")?, &maps.new_flows)
+}
+
+/// Writes the bodies into the program table: each takes effect with one store.
+fn place_bodies(
+    maps: &Maps,
+    bodies: [(abi::body, &'static str, &ProgramMut<'_>); 3],
+) -> Result<Vec<(&'static str, u32)>> {
+    let mut verified = Vec::new();
+    for (place, name, program) in bodies {
+        let value = program.as_fd().as_raw_fd();
+        maps.bodies
+            .update(bytes_of(&place.0), &value.to_ne_bytes(), MapFlags::ANY)
+            .map_err(|error| Error::bpf(format!("put {name} in its place"), &error))?;
+        let info = sys::program_info(program.as_fd())
+            .map_err(|error| Error::io(format!("read about {name}"), &error))?;
+        verified.push((name, info.verified_instructions));
+    }
+    Ok(verified)
+}

@@ -1,0 +1,204 @@
+//! The maps of the packet path, open, and typed access to what is in them.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
+
+use super::bytes::{Plain, bytes_of, bytes_of_all, from_bytes};
+use super::error::{Error, Result};
+use super::settings::MapSizes;
+use super::sys::BatchReader;
+use crate::state::actual::Capacity;
+
+/// Entries that are written by one system call.
+const BATCH: usize = 4096;
+
+/// Declares [`Maps`] from the names in `maps.h`.
+macro_rules! maps {
+    ($($name:ident),+ $(,)?) => {
+        /// Every map of `maps.h`, open. What each is for is said there.
+        #[derive(Debug)]
+        pub(super) struct Maps {
+            $(pub(super) $name: MapHandle,)+
+        }
+
+        impl Maps {
+            /// Their names, which are also those of their pins.
+            pub(super) const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+
+            /// Opens every one of them by name.
+            pub(super) fn open(mut open: impl FnMut(&str) -> Result<MapHandle>) -> Result<Self> {
+                Ok(Self { $($name: open(stringify!($name))?,)+ })
+            }
+
+            /// All of them.
+            pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &MapHandle)> {
+                [$((stringify!($name), &self.$name)),+].into_iter()
+            }
+        }
+    };
+}
+
+maps!(
+    active,
+    observe,
+    steps,
+    policy,
+    identities,
+    networks4,
+    networks6,
+    addresses,
+    endpoints,
+    new_flows,
+    flows,
+    fragments,
+    events,
+    event_limits,
+    event_losses,
+    drops,
+    rule_hits,
+    endpoint_traffic,
+    bodies,
+);
+
+impl MapSizes {
+    /// How many entries a map is to have; `None` where the programs say so.
+    pub(super) fn of(&self, map: &str) -> Option<u32> {
+        Some(match map {
+            "steps" => self.steps,
+            "policy" => self.policy,
+            "networks4" | "networks6" => self.networks,
+            "addresses" => self.addresses,
+            "endpoints" | "endpoint_traffic" => self.endpoints,
+            "new_flows" => self.new_flows,
+            "flows" => self.flows,
+            "fragments" => self.fragments,
+            "events" => self.event_bytes,
+            "event_limits" => self.event_limits,
+            "rule_hits" => self.rules,
+            _ => return None,
+        })
+    }
+}
+
+impl Maps {
+    /// How much there is room for.
+    pub(super) fn capacity(&self) -> Capacity {
+        Capacity {
+            steps: self.steps.max_entries(),
+            pairs: self.policy.max_entries(),
+            networks4: self.networks4.max_entries(),
+            networks6: self.networks6.max_entries(),
+            addresses: self.addresses.max_entries(),
+            endpoints: self.endpoints.max_entries(),
+            rules: self.rule_hits.max_entries(),
+        }
+    }
+
+    /// Kernel memory by map, in bytes: the kernel's own figure, which for maps that are allocated as
+    /// they fill is what they hold now.
+    pub(super) fn memory(&self) -> Result<BTreeMap<&'static str, u64>> {
+        self.all()
+            .map(|(name, map)| {
+                let info = map
+                    .query_fdinfo()
+                    .map_err(|error| Error::bpf(format!("read the size of map {name}"), &error))?;
+                Ok((name, info.memlock.unwrap_or(0)))
+            })
+            .collect()
+    }
+}
+
+fn name(map: &MapHandle) -> String {
+    map.name().to_string_lossy().into_owned()
+}
+
+/// Writes entries, many with one call.
+pub(super) fn set<K: Plain, V: Plain>(map: &MapHandle, entries: &[(K, V)]) -> Result<()> {
+    let error = |error| {
+        Error::bpf(
+            format!("write {} entries to map {}", entries.len(), name(map)),
+            &error,
+        )
+    };
+    if let [(key, value)] = entries {
+        return map
+            .update(bytes_of(key), bytes_of(value), MapFlags::ANY)
+            .map_err(error);
+    }
+    for batch in entries.chunks(BATCH) {
+        let keys: Vec<K> = batch.iter().map(|(key, _)| *key).collect();
+        let values: Vec<V> = batch.iter().map(|(_, value)| *value).collect();
+        map.update_batch(
+            bytes_of_all(&keys),
+            bytes_of_all(&values),
+            u32::try_from(batch.len()).unwrap_or(u32::MAX),
+            MapFlags::ANY,
+            MapFlags::ANY,
+        )
+        .map_err(error)?;
+    }
+    Ok(())
+}
+
+/// Removes entries. What is not there any more is no error.
+pub(super) fn remove<K: Plain>(map: &MapHandle, keys: &[K]) -> Result<()> {
+    for key in keys {
+        match map.delete(bytes_of(key)) {
+            Err(error) if error.kind() != libbpf_rs::ErrorKind::NotFound => {
+                return Err(Error::bpf(
+                    format!("remove an entry from map {}", name(map)),
+                    &error,
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Calls `each` with every entry, in no particular order. While others write, an entry may be missed
+/// or come twice.
+pub(super) fn for_each<K: Plain, V: Plain>(
+    map: &MapHandle,
+    mut each: impl FnMut(K, V),
+) -> Result<()> {
+    let error = |error: io::Error| Error::io(format!("read map {}", name(map)), &error);
+    let mut reader = BatchReader::new(map).map_err(error)?;
+    let mut misfits = false;
+    while reader
+        .next(|key, value| match (from_bytes(key), from_bytes(value)) {
+            (Some(key), Some(value)) => each(key, value),
+            _ => misfits = true,
+        })
+        .map_err(error)?
+    {}
+    if misfits {
+        return Err(Error::found(
+            format!("read map {}", name(map)),
+            "its entries have another size than expected",
+        ));
+    }
+    Ok(())
+}
+
+/// One value of an array; `None` beyond its end.
+pub(super) fn get<K: Plain, V: Plain>(map: &MapHandle, key: &K) -> Result<Option<V>> {
+    let found = map
+        .lookup(bytes_of(key), MapFlags::ANY)
+        .map_err(|error| Error::bpf(format!("read map {}", name(map)), &error))?;
+    Ok(found.as_deref().and_then(from_bytes))
+}
+
+/// One value of a per-CPU array, by CPU; empty beyond its end.
+pub(super) fn get_percpu<V: Plain>(map: &MapHandle, index: u32) -> Result<Vec<V>> {
+    let found = map
+        .lookup_percpu(bytes_of(&index), MapFlags::ANY)
+        .map_err(|error| Error::bpf(format!("read map {}", name(map)), &error))?;
+    Ok(found
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|bytes| from_bytes(bytes))
+        .collect())
+}

@@ -1,0 +1,105 @@
+//! ELF templating: one small object for each interface, with its constants in read-only data. The
+//! maps are those that are open already; the bodies are not loaded again.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use libbpf_rs::skel::OpenSkel;
+use libbpf_rs::{MapHandle, ProgramMut};
+
+use super::encode;
+use super::error::{Error, Result};
+use super::loader::open_skeleton;
+use super::maps::Maps;
+use super::sys::{self, Direction};
+use crate::state::desired::TemplateConstants;
+
+/// The two programs of one interface, loaded and verified, attached to nothing.
+#[derive(Debug)]
+pub(super) struct Template {
+    from_endpoint: OwnedFd,
+    to_endpoint: OwnedFd,
+    /// What they know, as a map that can be pinned and read back.
+    pub(super) constants: MapHandle,
+}
+
+/// What tells templates of one build from those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TemplateTags([[u8; 8]; 2]);
+
+impl TemplateTags {
+    pub(super) fn of(&self, direction: Direction) -> [u8; 8] {
+        self.0[direction as usize]
+    }
+}
+
+impl Template {
+    /// Builds the programs of one interface.
+    pub(super) fn load(
+        maps: &Maps,
+        settings: &MapHandle,
+        constants: &TemplateConstants,
+    ) -> Result<Self> {
+        let mut storage = MaybeUninit::uninit();
+        let mut skeleton = open_skeleton(&mut storage)?;
+        skeleton.progs.from_endpoint_body.set_autoload(false);
+        skeleton.progs.to_endpoint_body.set_autoload(false);
+        skeleton.progs.drop_body.set_autoload(false);
+        skeleton
+            .maps
+            .rodata
+            .reuse_fd(settings.as_fd())
+            .map_err(|error| Error::bpf("use the settings in a template", &error))?;
+        for mut map in skeleton.open_object_mut().maps_mut() {
+            let name = map.name().to_string_lossy().into_owned();
+            if let Some((_, open)) = maps.all().find(|(known, _)| *known == name) {
+                map.reuse_fd(open.as_fd())
+                    .map_err(|error| Error::bpf(format!("use map {name} in a template"), &error))?;
+            }
+        }
+        let data = skeleton
+            .maps
+            .rodata_endpoint_data
+            .as_deref_mut()
+            .ok_or_else(|| Error::found("write a template's constants", "they are not mapped"))?;
+        data.endpoint_constants = encode::constants(constants);
+
+        let skeleton = skeleton.load().map_err(|error| {
+            Error::bpf("load a template (see the log for the verifier's)", &error)
+        })?;
+        Ok(Self {
+            from_endpoint: own(&skeleton.progs.from_endpoint)?,
+            to_endpoint: own(&skeleton.progs.to_endpoint)?,
+            constants: MapHandle::try_from(&*skeleton.maps.rodata_endpoint)
+                .map_err(|error| Error::bpf("keep a template's constants", &error))?,
+        })
+    }
+
+    /// The program for one direction.
+    pub(super) fn program(&self, direction: Direction) -> BorrowedFd<'_> {
+        match direction {
+            Direction::Ingress => self.from_endpoint.as_fd(),
+            Direction::Egress => self.to_endpoint.as_fd(),
+        }
+    }
+
+    /// What tells this build's templates from others'.
+    pub(super) fn tags(&self) -> Result<TemplateTags> {
+        let tag = |direction| {
+            sys::program_info(self.program(direction))
+                .map(|info| info.tag)
+                .map_err(|error| Error::io("read a template's tag", &error))
+        };
+        Ok(TemplateTags([
+            tag(Direction::Ingress)?,
+            tag(Direction::Egress)?,
+        ]))
+    }
+}
+
+fn own(program: &ProgramMut<'_>) -> Result<OwnedFd> {
+    program
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| Error::io("keep a template's program", &error))
+}

@@ -1,0 +1,433 @@
+//! The one writer: everything that changes the kernel happens here, one thing after the other.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::host::Host;
+use super::pass::Pass;
+use super::policies::{Candidate, Policies};
+use super::store::Store;
+use super::trigger::{Batch, Bell, Trigger};
+use crate::compile::compiled::Compiled;
+use crate::compile::numbering::Numbering;
+use crate::config::Config;
+use crate::control::lock::DaemonLock;
+use crate::control::protocol::{ErrorKind, Response};
+use crate::control::report::{ReloadReport, StopReport};
+use crate::control::server::{self, ControlRequest, Server, Verb};
+use crate::control::time::UnixTime;
+use crate::inventory::endpoints::Remark;
+use crate::inventory::model::Inventory;
+use crate::kernel::{Kernel, KernelReader};
+use crate::observe::hub::Hub;
+use crate::observe::names::Names;
+use crate::watch::files::FileWatch;
+use crate::watch::signals;
+
+/// Name of the numbers in the [`Store`].
+const NUMBERING: &str = "numbers";
+
+/// How often connections that have expired are removed.
+const EXPIRY: Duration = Duration::from_secs(10);
+
+/// After a failure, how long until the next try; twice as long each time, up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// How long the reader of the events sleeps at most before it looks whether it should end.
+const EVENT_WAIT: Duration = Duration::from_millis(500);
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// It cannot start: nothing was opened by the attempt.
+pub fn run(config: Config, lock: DaemonLock) -> Result<()> {
+    let (sender, triggers) = mpsc::channel();
+    let bell = Bell(sender);
+    let mut daemon = Daemon::start(config, &bell)?;
+    let server = daemon.listen(&bell)?;
+    daemon.ready();
+    let detach = daemon.serve(&triggers);
+    // Whoever asked for the end waits for the socket to go: that is the last thing.
+    let result = daemon.end(detach);
+    drop(server);
+    drop(lock);
+    result
+}
+
+/// Everything that the one writer knows.
+pub(super) struct Daemon {
+    pub config: Config,
+    pub store: Store,
+    pub policies: Policies,
+    pub host: Host,
+    pub kernel: Kernel,
+    pub reader: KernelReader,
+    pub hub: Arc<Hub>,
+    pub numbering: Numbering,
+    pub inventory: Inventory,
+    pub compiled: Compiled,
+    pub remarks: Vec<Remark>,
+    /// What went wrong at the last pass; empty when the kernel holds what it should.
+    pub failures: Vec<String>,
+    pub started_at: UnixTime,
+    pub committed_at: Option<UnixTime>,
+    files: FileWatch,
+    retry: Option<(Instant, Duration)>,
+    look_again_at: Option<Instant>,
+    expire_at: Instant,
+}
+
+/// How the daemon is to end.
+enum End {
+    /// Enforcement goes on.
+    Leave,
+    /// Enforcement ends, and this one is told.
+    Detach(ControlRequest),
+}
+
+impl Daemon {
+    /// Reads the policy, looks at the host, and has the kernel enforce it.
+    fn start(config: Config, bell: &Bell) -> Result<Self> {
+        let store = Store::open(&config.state_directory)?;
+        let (policies, candidate) = Policies::open(&config.policy, &store)?;
+        let numbering = store.load(NUMBERING).unwrap_or_else(|error| {
+            log::error!("{error:#}; numbers are given anew");
+            None
+        });
+        let ring = bell.clone();
+        signals::watch(move |request| {
+            ring.ring(Trigger::Signal(request));
+        })
+        .context("install the signal handlers")?;
+        let ring = bell.clone();
+        let files = FileWatch::new(move || {
+            ring.ring(Trigger::Files);
+        })
+        .context("watch the policy files")?;
+        let host = Host::watch(&config, &store, bell)?;
+        let kernel = Kernel::open(config.kernel())?;
+        log::info!("{}", kernel.adoption());
+        host.await_docker();
+
+        let mut daemon = Self {
+            reader: kernel.reader(),
+            store,
+            policies,
+            host,
+            kernel,
+            hub: Arc::default(),
+            numbering: numbering.unwrap_or_default(),
+            inventory: Inventory::default(),
+            compiled: Compiled::default(),
+            remarks: Vec::new(),
+            failures: Vec::new(),
+            started_at: UnixTime::now(),
+            committed_at: None,
+            files,
+            retry: None,
+            look_again_at: None,
+            expire_at: Instant::now() + EXPIRY,
+            config,
+        };
+        daemon.watch_files();
+        daemon.begin(candidate)?;
+        daemon.read_events()?;
+        Ok(daemon)
+    }
+
+    /// The first pass. What goes wrong with single interfaces is tried again later, as always.
+    fn begin(&mut self, candidate: Candidate) -> Result<()> {
+        let pass = Pass::prepare(self, &candidate.policy).map_err(anyhow::Error::msg)?;
+        self.commit(pass)?;
+        self.policies.accept(candidate, &self.store);
+        self.name_everything();
+        Ok(())
+    }
+
+    /// Hands the kernel's events on, from a thread of its own, for as long as the process lives.
+    fn read_events(&self) -> Result<()> {
+        let hub = Arc::clone(&self.hub);
+        let reader = self.reader.clone();
+        thread::Builder::new()
+            .name("events".to_owned())
+            .spawn(move || {
+                let events = match reader.events(move |event| hub.publish(&event)) {
+                    Ok(events) => events,
+                    Err(error) => return log::error!("no events will be shown: {error}"),
+                };
+                loop {
+                    if let Err(error) = events.poll(EVENT_WAIT) {
+                        log::error!("{error}");
+                        thread::sleep(EVENT_WAIT);
+                    }
+                }
+            })
+            .context("start the thread that reads events")?;
+        Ok(())
+    }
+
+    fn listen(&self, bell: &Bell) -> Result<Server> {
+        let ring = bell.clone();
+        let control = &self.config.control;
+        let server = Server::start(
+            &control.socket,
+            &control.group,
+            server::Limits::default(),
+            Arc::clone(&self.hub),
+            Box::new(move |request| ring.ring(Trigger::Control(request))),
+        )?;
+        Ok(server)
+    }
+
+    fn ready(&self) {
+        log::info!(
+            "enforcing: {} endpoints, {} rules, generation {}",
+            self.inventory.endpoints.len(),
+            self.policies.current().rules.len(),
+            self.generation(),
+        );
+        notify_manager(&[sd_notify::NotifyState::Ready]);
+    }
+
+    /// Takes triggers until one of them says that it is enough.
+    fn serve(&mut self, triggers: &Receiver<Trigger>) -> End {
+        loop {
+            let mut batch = Batch::default();
+            match triggers.recv_timeout(self.wait()) {
+                Ok(trigger) => batch.add(trigger),
+                Err(RecvTimeoutError::Timeout) => {}
+                // Every watcher is gone: there is nothing left that could be noticed.
+                Err(RecvTimeoutError::Disconnected) => batch.terminate = true,
+            }
+            triggers.try_iter().for_each(|trigger| batch.add(trigger));
+            if let Some(end) = self.attend(batch) {
+                return end;
+            }
+        }
+    }
+
+    /// How long there is nothing to do unless something happens.
+    fn wait(&self) -> Duration {
+        let retry = self.retry.map(|(at, _)| at);
+        let next = [retry, self.look_again_at]
+            .into_iter()
+            .flatten()
+            .fold(self.expire_at, Instant::min);
+        next.saturating_duration_since(Instant::now())
+    }
+
+    fn attend(&mut self, batch: Batch) -> Option<End> {
+        let now = Instant::now();
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if batch.files || batch.reload {
+            // The outcome is in the log and in `status`.
+            let _ = self.reload(batch.reload);
+        }
+        if batch.host || due(self.retry.map(|(at, _)| at)) || due(self.look_again_at) {
+            self.look();
+        }
+        if self.expire_at <= now {
+            self.expire_at = now + EXPIRY;
+            if let Err(error) = self.kernel.expire() {
+                log::warn!("{error}");
+            }
+        }
+        let mut end = None;
+        for request in batch.requests {
+            if let Some(last) = self.answer(request) {
+                end = Some(last);
+            }
+        }
+        end.or_else(|| batch.terminate.then_some(End::Leave))
+    }
+
+    fn answer(&mut self, request: ControlRequest) -> Option<End> {
+        let response = match &request.verb {
+            Verb::Reload => self.reload(true),
+            Verb::ObserveAllowed(on) => match self.kernel.report_allowed(*on) {
+                Ok(()) => Response::Watching,
+                Err(error) => Response::error(ErrorKind::Failed, error.to_string()),
+            },
+            Verb::Stop { detach: true } => return Some(End::Detach(request)),
+            Verb::Stop { detach: false } => {
+                let _ = request.reply.send(Response::Stopping(StopReport::default()));
+                return Some(End::Leave);
+            }
+            Verb::Status => self.status(),
+            Verb::List(listing) => self.list(*listing),
+            Verb::Explain(question) => self.explain(question),
+        };
+        // Whoever asked may have gone away.
+        let _ = request.reply.send(response);
+        None
+    }
+
+    /// Reads the policy files again, and takes the policy if all is well with it.
+    fn reload(&mut self, forced: bool) -> Response {
+        notify_manager(&[sd_notify::NotifyState::Reloading]);
+        let response = match self.policies.read(forced) {
+            None => None,
+            Some(Ok(candidate)) => Some(self.take(candidate)),
+            Some(Err(refusal)) => Some(Err(refusal)),
+        };
+        self.watch_files();
+        notify_manager(&[sd_notify::NotifyState::Ready]);
+        match response {
+            None => Response::Reloaded(self.reloaded(false)),
+            Some(Ok(changed)) => Response::Reloaded(self.reloaded(changed)),
+            Some(Err(refusal)) => {
+                self.policies.refuse(refusal.clone());
+                Response::error(ErrorKind::Refused, refusal)
+            }
+        }
+    }
+
+    /// Whether anything in the kernel had to change.
+    fn take(&mut self, candidate: Candidate) -> Result<bool, String> {
+        let pass = Pass::prepare(self, &candidate.policy)?;
+        let changed = pass.publishes();
+        self.commit(pass).map_err(|error| format!("{error:#}"))?;
+        self.policies.accept(candidate, &self.store);
+        self.name_everything();
+        log::info!(
+            "policy revision {} in force: {} rules, generation {}",
+            self.policies.revision(),
+            self.policies.current().rules.len(),
+            self.generation(),
+        );
+        Ok(changed)
+    }
+
+    fn reloaded(&mut self, changed: bool) -> ReloadReport {
+        let policy = self.policies.current();
+        ReloadReport {
+            revision: self.policies.revision(),
+            rules: policy.rules.len(),
+            identities: policy.identities.len(),
+            generation: self.generation(),
+            changed,
+        }
+    }
+
+    /// The host has changed, or may have: has the kernel hold what follows from it.
+    fn look(&mut self) {
+        let policy = Arc::clone(self.policies.current());
+        let done = Pass::prepare(self, &policy)
+            .map_err(anyhow::Error::msg)
+            .and_then(|pass| self.commit(pass));
+        match done {
+            Ok(()) => self.name_everything(),
+            Err(error) => self.failed(vec![format!("{error:#}")]),
+        }
+    }
+
+    /// Apply.
+    ///
+    /// What goes wrong with one interface is no error here, but is kept in mind and tried again.
+    ///
+    /// # Errors
+    /// The policy could not be written. The one that judged before does so still.
+    fn commit(&mut self, pass: Pass) -> Result<()> {
+        let publishes = pass.publishes();
+        let applied = if pass.plan.is_empty() {
+            Ok(())
+        } else {
+            self.kernel.apply(&pass.plan)
+        };
+        let failures = match applied {
+            Ok(()) => Vec::new(),
+            // Published or not: that is what counts.
+            Err(errors) if publishes && !self.has_published(&pass)? => return Err(errors.into()),
+            Err(errors) => errors.iter().map(ToString::to_string).collect(),
+        };
+        if publishes {
+            self.committed_at = Some(UnixTime::now());
+            self.numbering = pass.numbering;
+            if let Err(error) = self.store.save(NUMBERING, &self.numbering) {
+                log::error!("{error:#}");
+            }
+        }
+        if self.remarks != pass.remarks {
+            for remark in pass.remarks.iter().filter(|remark| !self.remarks.contains(remark)) {
+                log::warn!("{remark}");
+            }
+            self.remarks = pass.remarks;
+        }
+        self.look_again_at = pass.check_again_at;
+        self.host.settle(pass.ledger, &self.store);
+        self.inventory = pass.inventory;
+        self.compiled = pass.compiled;
+        if failures.is_empty() {
+            self.failures.clear();
+            self.retry = None;
+        } else {
+            self.failed(failures);
+        }
+        Ok(())
+    }
+
+    fn has_published(&mut self, pass: &Pass) -> Result<bool> {
+        let active = self.kernel.observe()?.active;
+        Ok(pass.published() == Some(active.generation))
+    }
+
+    /// Something went wrong: it is told once, and tried again later.
+    fn failed(&mut self, failures: Vec<String>) {
+        for failure in failures.iter().filter(|failure| !self.failures.contains(failure)) {
+            log::error!("{failure}");
+        }
+        self.failures = failures;
+        let (shortest, longest) = RETRY;
+        let pause = self.retry.map_or(shortest, |(_, pause)| (pause * 2).min(longest));
+        self.retry = Some((Instant::now() + pause, pause));
+    }
+
+    fn name_everything(&self) {
+        let policy = self.policies.current();
+        self.hub.rename(Names::new(&self.inventory, policy, &self.compiled));
+    }
+
+    fn watch_files(&mut self) {
+        if let Err(error) = self.files.set(&self.policies.watched()) {
+            log::warn!("changes of some policy files will not be noticed: {error}");
+        }
+    }
+
+    /// The generation that judges; 0 while it cannot be told.
+    pub fn generation(&mut self) -> u64 {
+        self.kernel.observe().map_or(0, |actual| actual.active.generation)
+    }
+
+    fn end(self, end: End) -> Result<()> {
+        notify_manager(&[sd_notify::NotifyState::Stopping]);
+        let End::Detach(request) = end else {
+            log::info!("the daemon ends; enforcement goes on");
+            return Ok(());
+        };
+        let problems: Vec<String> = match self.kernel.detach_all() {
+            Ok(()) => Vec::new(),
+            Err(errors) => errors.iter().map(ToString::to_string).collect(),
+        };
+        for problem in &problems {
+            log::error!("{problem}");
+        }
+        log::info!("the daemon ends, and enforcement with it");
+        let report = StopReport {
+            detached: true,
+            problems,
+        };
+        let _ = request.reply.send(Response::Stopping(report));
+        Ok(())
+    }
+}
+
+/// Tells systemd, if it started us.
+fn notify_manager(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        log::warn!("tell systemd: {error}");
+    }
+}

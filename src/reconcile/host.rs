@@ -1,0 +1,166 @@
+//! Observe: what is on this host now.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::store::Store;
+use super::trigger::{Bell, Trigger};
+use crate::config::Config;
+use crate::inventory::docker::{Docker, DockerState, DockerView};
+use crate::inventory::endpoints::{
+    DockerKnowledge, Ledger, Merged, PlainInterface, Settings, merge,
+};
+use crate::inventory::netlink::watch;
+use crate::inventory::observer::Observer;
+use crate::policy::model::Policy;
+use crate::state::numbers::EndpointNumber;
+
+/// Name of the ledger in the [`Store`].
+const LEDGER: &str = "endpoints";
+
+/// How long a port of a managed bridge must have been there, unknown to Docker, before it is taken
+/// for nobody's. Docker makes the port about 200 ms before it knows the container's process.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long the first start waits for Docker's first answer, so that running containers are known
+/// when their traffic is first judged.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
+
+/// The eyes of the one writer.
+pub(super) struct Host {
+    observer: Observer,
+    docker: Option<Docker>,
+    settings: Settings,
+    ledger: Ledger,
+}
+
+impl Host {
+    /// Begins to watch: everything that changes from now on rings the bell.
+    pub fn watch(config: &Config, store: &Store, bell: &Bell) -> Result<Self> {
+        let ring = |bell: Bell| {
+            move |trigger| {
+                if bell.ring(Trigger::Host(trigger)) {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        watch::start(ring(bell.clone()))?;
+        let docker = if config.docker.enabled {
+            let docker = Docker::watch(&config.docker.socket, ring(bell.clone()))
+                .context("start the thread that talks to Docker")?;
+            Some(docker)
+        } else {
+            None
+        };
+        Ok(Self {
+            observer: Observer::open()?,
+            docker,
+            settings: settings(config),
+            ledger: ledger(store)?,
+        })
+    }
+
+    /// Waits until Docker has answered once, or has shown that it does not.
+    pub fn await_docker(&self) {
+        let deadline = Instant::now() + FIRST_ANSWER;
+        while let Some(state) = self.docker_state() {
+            let settled = state.listed_at.is_some()
+                || state.health.last_error.is_some()
+                || !state.is_expected();
+            if settled || Instant::now() >= deadline {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Looks. What is settled by it counts for the next look only after [`Host::settle`].
+    pub fn look(&mut self, policy: &Policy) -> Result<Merged> {
+        self.settings.policy_interfaces = policy
+            .identities
+            .iter()
+            .filter_map(|identity| identity.selector.interface.clone())
+            .collect();
+        let state = self.docker_state();
+        let nothing = DockerView::default();
+        let docker = match &state {
+            Some(state) => DockerKnowledge::from(state),
+            None => DockerKnowledge {
+                view: &nothing,
+                listed_at: None,
+                expected: false,
+            },
+        };
+        let view = self
+            .observer
+            .collect(docker.view, &self.settings, &self.ledger)?;
+        let merged = merge(&view, docker, &self.settings, &self.ledger, Instant::now());
+        if merged.wants_docker_list
+            && let Some(docker) = &self.docker
+        {
+            docker.request_list();
+        }
+        Ok(merged)
+    }
+
+    /// The kernel holds what followed from this look: keep what it settled.
+    pub fn settle(&mut self, ledger: Ledger, store: &Store) {
+        if self.ledger == ledger {
+            return;
+        }
+        let text = ledger.to_text().map_err(anyhow::Error::from);
+        if let Err(error) = text.and_then(|text| store.save(LEDGER, &text)) {
+            log::error!("{error:#}");
+        }
+        self.ledger = ledger;
+    }
+
+    /// What is known of Docker; `None` if nobody asks it.
+    pub fn docker_state(&self) -> Option<DockerState> {
+        self.docker.as_ref().map(Docker::state)
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        managed: config.bridges.managed.clone(),
+        excluded: config.bridges.excluded.clone(),
+        uplinks: Vec::new(),
+        plain: config
+            .interfaces
+            .iter()
+            .map(|interface| PlainInterface {
+                interface: interface.name.clone(),
+                mac: Some(interface.mac),
+                addresses: interface.addresses.clone(),
+            })
+            .collect(),
+        policy_interfaces: Vec::new(),
+        last_number: EndpointNumber(config.limits.endpoints - 1),
+        grace: GRACE,
+    }
+}
+
+/// The ledger of this boot; one that is damaged costs the numbers, not the start.
+fn ledger(store: &Store) -> Result<Ledger> {
+    const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+    let boot = std::fs::read_to_string(BOOT_ID).with_context(|| format!("read {BOOT_ID}"))?;
+    let text = match store.load::<String>(LEDGER) {
+        Ok(text) => text,
+        Err(error) => {
+            log::error!("{error:#}; endpoints are identified anew");
+            None
+        }
+    };
+    Ok(match text {
+        Some(text) => Ledger::restore(&text, &boot).unwrap_or_else(|error| {
+            log::error!("{error}; endpoints are identified anew");
+            Ledger::new(&boot)
+        }),
+        None => Ledger::new(&boot),
+    })
+}

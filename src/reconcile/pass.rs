@@ -1,0 +1,72 @@
+//! Diff: from what is on the host and a policy to what is to be done. Nothing is changed by it.
+
+use std::time::Instant;
+
+use super::daemon::Daemon;
+use crate::compile::checks::run_tests;
+use crate::compile::compile;
+use crate::compile::compiled::Compiled;
+use crate::compile::numbering::Numbering;
+use crate::inventory::endpoints::{Ledger, Remark};
+use crate::inventory::model::Inventory;
+use crate::policy::model::Policy;
+use crate::state::desired::{Desired, LiveInventory, PolicyImage};
+use crate::state::diff;
+use crate::state::plan::{Operation, Plan};
+
+/// One way round: looked, compiled and compared, but not applied.
+pub(super) struct Pass {
+    pub plan: Plan,
+    pub inventory: Inventory,
+    pub compiled: Compiled,
+    pub numbering: Numbering,
+    pub ledger: Ledger,
+    pub remarks: Vec<Remark>,
+    pub check_again_at: Option<Instant>,
+}
+
+impl Pass {
+    /// Looks at the host, compiles the policy for it, and compares with what the kernel holds.
+    ///
+    /// # Errors
+    /// Why the policy cannot be taken, or why nobody can tell what is there.
+    pub fn prepare(daemon: &mut Daemon, policy: &Policy) -> Result<Self, String> {
+        let merged = daemon.host.look(policy).map_err(|error| format!("{error:#}"))?;
+        let mut numbering = daemon.numbering.clone();
+        let limits = daemon.config.limits.of_one_policy();
+        let compiled = compile(policy, &merged.inventory, &mut numbering, &limits)
+            .map_err(|error| error.to_string())?;
+        let (live, problems) = LiveInventory::new(&merged.inventory);
+        for problem in problems {
+            log::warn!("{problem}");
+        }
+        let desired = Desired {
+            policy: PolicyImage::from(&compiled),
+            live,
+        };
+        let actual = daemon.kernel.observe().map_err(|error| error.to_string())?;
+        let plan = diff::plan(actual, &desired).map_err(|error| error.to_string())?;
+        Ok(Self {
+            plan,
+            inventory: merged.inventory,
+            compiled,
+            numbering,
+            ledger: merged.ledger,
+            remarks: merged.remarks,
+            check_again_at: merged.check_again_at,
+        })
+    }
+
+    /// The generation that judges when it is applied; `None` if that stays as it is.
+    pub fn published(&self) -> Option<u64> {
+        self.plan.operations.iter().rev().find_map(|operation| match operation {
+            Operation::Publish { generation, .. } => Some(*generation),
+            _ => None,
+        })
+    }
+
+    /// Whether it changes what judges.
+    pub fn publishes(&self) -> bool {
+        self.published().is_some()
+    }
+}

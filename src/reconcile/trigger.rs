@@ -1,0 +1,56 @@
+//! What wakes the one writer.
+
+use std::sync::mpsc::Sender;
+
+use crate::control::server::ControlRequest;
+use crate::watch::signals::SignalRequest;
+
+/// A reason to look. What is found decides, not what the trigger says.
+#[derive(Debug)]
+pub enum Trigger {
+    /// Interfaces, addresses or containers have changed.
+    Host(crate::inventory::Trigger),
+    /// Policy files have changed.
+    Files,
+    /// A signal came.
+    Signal(SignalRequest),
+    /// Somebody asks over the control socket.
+    Control(ControlRequest),
+}
+
+/// What came since the last look, put together: a hundred changes are looked at once.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Something about the host has changed.
+    pub host: bool,
+    /// Something about the policy files has changed.
+    pub files: bool,
+    /// SIGHUP.
+    pub reload: bool,
+    /// SIGTERM or SIGINT.
+    pub terminate: bool,
+    /// In the order in which they were asked.
+    pub requests: Vec<ControlRequest>,
+}
+
+impl Batch {
+    pub fn add(&mut self, trigger: Trigger) {
+        match trigger {
+            Trigger::Host(_) => self.host = true,
+            Trigger::Files => self.files = true,
+            Trigger::Signal(SignalRequest::Reload) => self.reload = true,
+            Trigger::Signal(SignalRequest::Terminate) => self.terminate = true,
+            Trigger::Control(request) => self.requests.push(request),
+        }
+    }
+}
+
+/// Where watchers send their triggers; `false` or a break when nobody takes them any more.
+#[derive(Debug, Clone)]
+pub(super) struct Bell(pub Sender<Trigger>);
+
+impl Bell {
+    pub fn ring(&self, trigger: Trigger) -> bool {
+        self.0.send(trigger).is_ok()
+    }
+}

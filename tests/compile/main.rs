@@ -1,0 +1,13 @@
+//! What a policy is compiled into, judged as the kernel judges.
+
+mod build;
+mod checks;
+mod explain;
+mod limits;
+mod membership;
+mod numbers;
+mod oracle;
+mod properties;
+mod scale;
+mod semantics;
+mod world;
