@@ -160,10 +160,7 @@ impl Diagnostic {
                 }),
             )
         {
-<<<<<<< HEAD
-=======
             let file = harmless(&place.file);
->>>>>>> main
             group = match &place.position {
                 // The renderer would count columns from the cut.
                 Some(position) if position.cut => group

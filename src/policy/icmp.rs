@@ -217,8 +217,6 @@ fn name_with_code(text: &str, families: &[&Family]) -> Option<String> {
             forms.join(" or ")
         )
     })
-<<<<<<< HEAD
-=======
 }
 
 #[cfg(test)]
@@ -293,5 +291,4 @@ mod tests {
             }
         }
     }
->>>>>>> main
 }
