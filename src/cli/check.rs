@@ -9,6 +9,11 @@ use super::output::Output;
 use super::progress::Progress;
 use super::text::count;
 use super::{Answer, Failure, Global};
+use crate::compile::checks::run_tests;
+use crate::compile::compile as compile_policy;
+use crate::compile::compiled::Compiled;
+use crate::compile::numbering::Numbering;
+use crate::inventory::model::Inventory;
 use crate::policy::model::Policy;
 use crate::policy::{self, Trust};
 
@@ -36,6 +41,11 @@ impl Check {
             None => global.config()?.policy,
         };
         let policy = load(&file)?;
+        let compiled = compile(global, &policy)?;
+        let failures = run_tests(&policy, &compiled).map_err(Failure::Limits)?;
+        if !failures.is_empty() {
+            return Err(Failure::Tests(failures));
+        }
         if output.json {
             output.value(&json!({
                 "valid": true,
@@ -67,4 +77,17 @@ impl Check {
 pub(super) fn load(file: &Path) -> Result<Policy, Failure> {
     let _progress = Progress::start(format!("reading {}", file.display()));
     policy::load(file, Trust::Any).map_err(Failure::Policy)
+}
+
+/// For a host on which nothing runs, within the limits that the daemon is configured with.
+pub(super) fn compile(global: &Global, policy: &Policy) -> Result<Compiled, Failure> {
+    let _progress = Progress::start("compiling the policy");
+    let limits = global.config()?.limits.of_one_policy();
+    compile_policy(
+        policy,
+        &Inventory::default(),
+        &mut Numbering::default(),
+        &limits,
+    )
+    .map_err(Failure::Limits)
 }

@@ -1,19 +1,16 @@
 //! `explain`: what would become of a connection, and which rules decide. Of a policy file, or of the
 //! policy that the daemon enforces.
 
-use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anstyle::{AnsiColor, Style as Ansi};
+use anstyle::AnsiColor;
 use clap::Args;
 
 use super::failure::unexpected;
 use super::output::{Output, Style};
-use super::{Answer, Failure, Global};
-use crate::control::explanation::{ExplainCase, ExplainReport, ExplainSide};
+use super::{Answer, Failure, Global, check};
+use crate::control::explanation::{self, ExplainReport};
 use crate::control::protocol::{Asked, Question, Request, Response};
-use crate::observe::event::{Decider, Verdict};
-use crate::observe::line::printable;
 
 const EXAMPLES: &str = "\
 NAME is an identity, an entity (any, host, containers, world, internet, lan), a network or an address;
@@ -83,17 +80,18 @@ impl Explain {
             to: self.to,
             traffic,
         };
-        let report = match self.policy {
-            Some(file) => of_file(&file, &question)?,
+        let mut report = match self.policy {
+            Some(file) => of_file(global, &file, &question)?,
             None => match global.ask(Request::Explain(question))? {
                 Response::Explained(report) => *report,
                 _ => return Err(unexpected()),
             },
         };
         if output.json {
-            output.value(&report)?;
+            report.explanation["allowed"] = report.allowed.into();
+            output.value(&report.explanation)?;
         } else {
-            output.text(&render(&report, output.style))?;
+            output.text(&painted(&report, output.style))?;
         }
         Ok(if report.allowed {
             Answer::Fine
@@ -103,90 +101,28 @@ impl Explain {
     }
 }
 
-fn render(report: &ExplainReport, style: Style) -> String {
-    let mut text = String::new();
-    for (index, case) in report.cases.iter().enumerate() {
-        if index > 0 {
-            text.push('\n');
-        }
-        render_case(&mut text, case, style);
-    }
-    text
+/// Of a host on which nothing runs.
+fn of_file(global: &Global, file: &Path, question: &Question) -> Result<ExplainReport, Failure> {
+    let policy = check::load(file)?;
+    let compiled = check::compile(global, &policy)?;
+    explanation::answer(&policy, &compiled, None, question)
+        .map_err(|error| Failure::Wrong(error.to_string()))
 }
 
-fn render_case(text: &mut String, case: &ExplainCase, style: Style) {
-    let bold = if style.color {
-        Ansi::new().bold()
+/// The first line is the answer, and has its colour.
+fn painted(report: &ExplainReport, style: Style) -> String {
+    if !style.color {
+        return report.text.clone();
+    }
+    let color = if report.allowed {
+        AnsiColor::Green
     } else {
-        Ansi::new()
+        AnsiColor::Red
     };
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "{}  {bold}{}{bold:#} -> {bold}{}{bold:#} {}",
-        painted(case.verdict, style),
-        printable(&case.from),
-        printable(&case.to),
-        printable(&case.traffic),
-    );
-    for (side, says, owner) in [
-        (Decider::Egress, &case.egress, &case.from),
-        (Decider::Ingress, &case.ingress, &case.to),
-    ] {
-        let title = match side {
-            Decider::Egress => "egress of",
-            Decider::Ingress => "ingress of",
-        };
-        let decides = if case.side == side && says.is_some() {
-            ", which decides"
-        } else {
-            ""
-        };
-        let _ = writeln!(
-            text,
-            "       {title} {}: {}{decides}",
-            printable(owner),
-            said(says.as_ref())
-        );
-    }
-}
-
-fn said(side: Option<&ExplainSide>) -> String {
-    let Some(side) = side else {
-        return "not judged: it is not on this host".to_owned();
-    };
-    let verb = match side.verdict {
-        Verdict::Allow => "allowed",
-        Verdict::Audit => "would be dropped if it were not for audit mode,",
-        Verdict::Drop => "dropped",
-        Verdict::Deny => "denied",
-    };
-    match &side.rule {
-        Some(rule) => format!(
-            "{verb} by {} ({}:{})",
-            printable(&rule.name),
-            printable(&rule.file.to_string_lossy()),
-            rule.line
-        ),
-        None => format!("{verb} by default: no rule speaks"),
-    }
-}
-
-fn painted(verdict: Verdict, style: Style) -> String {
-    let (word, color) = match verdict {
-        Verdict::Allow => ("ALLOW", AnsiColor::Green),
-        Verdict::Audit => ("AUDIT", AnsiColor::Yellow),
-        Verdict::Drop => ("DROP", AnsiColor::Red),
-        Verdict::Deny => ("DENY", AnsiColor::Red),
-    };
-    let paint = if style.color {
-        color.on_default().bold()
-    } else {
-        Ansi::new()
-    };
-    format!("{paint}{word:<5}{paint:#}")
-}
-
-fn of_file(_file: &std::path::Path, _question: &Question) -> Result<ExplainReport, Failure> {
-    Err(Failure::Unusable("STOPGAP".to_owned()))
+    let color = color.on_default().bold();
+    let (first, rest) = report
+        .text
+        .split_once('\n')
+        .unwrap_or((report.text.as_str(), ""));
+    format!("{color}{first}{color:#}\n{rest}")
 }

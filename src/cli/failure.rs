@@ -5,16 +5,24 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::text::count;
+use crate::compile::checks::TestFailure;
+use crate::compile::limits::LimitErrors;
 use crate::config::ConfigError;
 use crate::control::client::ClientError;
 use crate::control::protocol::ErrorKind;
 use crate::policy::Report;
+use crate::policy::model::Action;
 
 /// Why a verb fails.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The policy is refused.
     Policy(Report),
+    /// The policy is too large.
+    Limits(LimitErrors),
+    /// Tests of the policy do not hold.
+    Tests(Vec<TestFailure>),
     /// The configuration is refused.
     Config(ConfigError),
     /// What was asked makes no sense.
@@ -30,7 +38,11 @@ pub(super) enum Failure {
 impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Policy(_) | Self::Config(_) | Self::Wrong(_) => ExitCode::from(2),
+            Self::Policy(_)
+            | Self::Limits(_)
+            | Self::Tests(_)
+            | Self::Config(_)
+            | Self::Wrong(_) => ExitCode::from(2),
             Self::Client(ClientError::Answer(report)) => match report.kind {
                 ErrorKind::Refused | ErrorKind::Malformed => ExitCode::from(2),
                 ErrorKind::Version
@@ -57,6 +69,15 @@ impl Failure {
         };
         match self {
             Self::Policy(report) => Some(report.render(color).trim_end().to_owned()),
+            Self::Limits(limits) => error(limits),
+            Self::Tests(failures) => {
+                let texts: Vec<_> = failures.iter().map(ToString::to_string).collect();
+                let count = count(failures.len(), "test");
+                error(&format_args!(
+                    "{}\n{count} failed: the policy is refused",
+                    texts.join("\n")
+                ))
+            }
             Self::Config(config) => Some(config.render(color)),
             // A refused policy brings its own "error:" for each error.
             Self::Client(ClientError::Answer(report)) if report.details.is_some() => {
@@ -76,6 +97,12 @@ impl Failure {
                 report.summary(),
                 serde_json::to_value(report).ok(),
             ),
+            Self::Limits(limits) => (json!("refused"), limits.to_string(), None),
+            Self::Tests(failures) => (
+                json!("refused"),
+                format!("{} failed", count(failures.len(), "test")),
+                Some(json!({ "tests": failures.iter().map(test).collect::<Vec<_>>() })),
+            ),
             Self::Config(config) => (json!("config"), config.to_string(), None),
             Self::Wrong(message) => (json!("usage"), message.clone(), None),
             Self::Client(ClientError::Answer(report)) => (
@@ -93,6 +120,21 @@ impl Failure {
         }
         Some(json!({ "error": error }))
     }
+}
+
+/// A test that does not hold.
+fn test(failure: &TestFailure) -> Value {
+    let expect = match failure.expect {
+        Action::Allow => "allow",
+        Action::Deny => "drop",
+    };
+    json!({
+        "file": failure.location.file.as_path(),
+        "line": failure.location.line,
+        "column": failure.location.column,
+        "expect": expect,
+        "got": failure.got,
+    })
 }
 
 impl From<ClientError> for Failure {

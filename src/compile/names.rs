@@ -3,7 +3,7 @@
 use super::membership::EndpointSet;
 use super::world::Region;
 use crate::policy::model::{Action, Location, Peer, Policy, Rule};
-use crate::policy::traffic::{Interval, Selector, protocol};
+use crate::policy::traffic::{Interval, protocol};
 
 /// How many peers of a list are named before "and more".
 const SHOWN_PEERS: usize = 3;
@@ -121,12 +121,6 @@ pub fn interval(interval: Interval) -> String {
         parts.push(within_protocol(high, 0, last.value()));
     }
     parts.join(", ")
-}
-
-/// A single point of the line.
-#[must_use]
-pub fn selector(selector: Selector) -> String {
-    within_protocol(selector.ip_protocol(), selector.value(), selector.value())
 }
 
 fn within_protocol(number: u8, first: u16, last: u16) -> String {

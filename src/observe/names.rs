@@ -23,7 +23,7 @@ pub struct Names {
 pub struct IdentityName {
     /// Of the whole: `db+web`.
     pub name: String,
-    /// Of the identities that it stands for: `db`, `web`.
+    /// Of the identities or networks that it stands for: `db`, `web`.
     pub members: Vec<String>,
 }
 
@@ -79,12 +79,16 @@ impl Names {
             .identities
             .iter()
             .map(|(&number, info)| {
-                let members = info
+                let identities = info
                     .identities
                     .iter()
                     .filter_map(|id| policy.identities.get(id.0))
-                    .map(|identity| identity.name.clone())
-                    .collect();
+                    .map(|identity| identity.name.clone());
+                let networks = info
+                    .networks
+                    .iter()
+                    .map(|network| crate::compile::names::peer(policy, network));
+                let members = identities.chain(networks).collect();
                 let name = info.name.clone();
                 (number, IdentityName { name, members })
             })

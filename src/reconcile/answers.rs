@@ -11,7 +11,8 @@ use crate::control::report::{
 };
 use crate::inventory::docker::Health;
 use crate::inventory::model::Endpoint;
-use crate::kernel::{self, Flow, FlowState, Hook};
+use crate::kernel::{self, Flow, FlowState};
+use crate::observe::event::protocol_name;
 use crate::observe::reason::Reason;
 use crate::policy::model::Action;
 use crate::state::actual::{Actual, Mechanism};
@@ -45,11 +46,12 @@ impl Daemon {
         let losses = self.reader.event_losses()?;
         let memory = self.reader.memory()?;
         let docker = self.docker_status();
+        let tcx = self.kernel.features().tcx;
         let actual = self.kernel.observe()?;
         let endpoints = counts(&self.inventory.endpoints, actual);
         let generation = actual.active.generation;
         let maps = map_statuses(actual, &memory);
-        let attach = attach_status(actual, self.kernel.features().tcx, self.config.attach);
+        let attach = attach_status(actual, tcx, self.config.attach);
         let reasons = self.reasons(endpoints, &docker);
         let policy = self.policies.current();
         Ok(StatusReport {
@@ -140,15 +142,14 @@ impl Daemon {
 
     fn endpoint_reports(&mut self) -> kernel::Result<Vec<EndpointReport>> {
         let actual = self.kernel.observe()?;
-        let bridges = self.host.link_names();
         self.inventory
             .endpoints
             .values()
             .map(|endpoint| {
                 let traffic = self.reader.endpoint_traffic(endpoint.number)?;
-                let passage = |hook: Hook| Passage {
-                    passed: counter(traffic.passed[hook as usize]),
-                    dropped: counter(traffic.dropped[hook as usize]),
+                let passage = |passed, dropped| Passage {
+                    passed: counter(passed),
+                    dropped: counter(dropped),
                 };
                 let identity = self.compiled.endpoints.get(&endpoint.number);
                 let owner = endpoint.owner.as_ref();
@@ -162,8 +163,9 @@ impl Daemon {
                     network: attributes.and_then(|attributes| attributes.network.clone()),
                     interface: endpoint.interface.clone(),
                     ifindex: endpoint.ifindex,
-                    bridge: endpoint.bridge.map(|bridge| {
-                        bridges.get(&bridge).cloned().unwrap_or_else(|| bridge.to_string())
+                    bridge: endpoint.bridge.map(|bridge| match self.host.link_name(bridge) {
+                        Some(name) => name.to_owned(),
+                        None => bridge.to_string(),
                     }),
                     mac: owner.map(|owner| owner.mac.to_string()),
                     addresses: owner
@@ -172,8 +174,8 @@ impl Daemon {
                     identities: identity.map(|number| self.members(*number)).unwrap_or_default(),
                     identity: identity.map(|number| number.0),
                     armed: is_armed(endpoint, actual),
-                    sent: passage(Hook::FromEndpoint),
-                    received: passage(Hook::ToEndpoint),
+                    sent: passage(traffic.sent, traffic.sent_dropped),
+                    received: passage(traffic.received, traffic.received_dropped),
                 })
             })
             .collect()
@@ -278,7 +280,7 @@ impl Daemon {
             },
         };
         FlowReport {
-            protocol: crate::policy::protocol_name(flow.protocol),
+            protocol: protocol_name(flow.protocol),
             opener: end(&flow.opener),
             target: end(&flow.target),
             state: match flow.state {
@@ -348,9 +350,9 @@ fn drop_counts(drops: &[kernel::Counter]) -> Vec<DropCount> {
         .enumerate()
         .filter(|(_, counter)| counter.packets > 0)
         .filter_map(|(number, counter)| {
-            let reason = Reason::from_number(u8::try_from(number).ok()?);
+            let reason = Reason::from_raw(u32::try_from(number).ok()?)?;
             Some(DropCount {
-                reason: reason.name().to_owned(),
+                reason: reason.name(),
                 text: reason.text().to_owned(),
                 packets: counter.packets,
                 bytes: counter.bytes,

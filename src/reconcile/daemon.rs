@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use super::host::Host;
 use super::pass::Pass;
 use super::policies::{Candidate, Policies};
+use super::settings;
 use super::store::Store;
 use super::trigger::{Batch, Bell, Trigger};
 use crate::compile::compiled::Compiled;
@@ -19,6 +20,7 @@ use crate::control::lock::DaemonLock;
 use crate::control::protocol::{ErrorKind, Response};
 use crate::control::report::{ReloadReport, StopReport};
 use crate::control::server::{self, ControlRequest, Server, Verb};
+use crate::control::service;
 use crate::control::time::UnixTime;
 use crate::inventory::endpoints::Remark;
 use crate::inventory::model::Inventory;
@@ -109,7 +111,7 @@ impl Daemon {
         })
         .context("watch the policy files")?;
         let host = Host::watch(&config, &store, bell)?;
-        let kernel = Kernel::open(config.kernel())?;
+        let kernel = Kernel::open(settings::kernel(&config))?;
         log::info!("{}", kernel.adoption());
         host.await_docker();
 
@@ -183,14 +185,14 @@ impl Daemon {
         Ok(server)
     }
 
-    fn ready(&self) {
+    fn ready(&mut self) {
+        let generation = self.generation();
         log::info!(
-            "enforcing: {} endpoints, {} rules, generation {}",
+            "enforcing: {} endpoints, {} rules, generation {generation}",
             self.inventory.endpoints.len(),
             self.policies.current().rules.len(),
-            self.generation(),
         );
-        notify_manager(&[sd_notify::NotifyState::Ready]);
+        service::ready();
     }
 
     /// Takes triggers until one of them says that it is enough.
@@ -268,14 +270,12 @@ impl Daemon {
 
     /// Reads the policy files again, and takes the policy if all is well with it.
     fn reload(&mut self, forced: bool) -> Response {
-        notify_manager(&[sd_notify::NotifyState::Reloading]);
         let response = match self.policies.read(forced) {
             None => None,
             Some(Ok(candidate)) => Some(self.take(candidate)),
             Some(Err(refusal)) => Some(Err(refusal)),
         };
         self.watch_files();
-        notify_manager(&[sd_notify::NotifyState::Ready]);
         match response {
             None => Response::Reloaded(self.reloaded(false)),
             Some(Ok(changed)) => Response::Reloaded(self.reloaded(changed)),
@@ -293,22 +293,23 @@ impl Daemon {
         self.commit(pass).map_err(|error| format!("{error:#}"))?;
         self.policies.accept(candidate, &self.store);
         self.name_everything();
+        let generation = self.generation();
         log::info!(
-            "policy revision {} in force: {} rules, generation {}",
+            "policy revision {} in force: {} rules, generation {generation}",
             self.policies.revision(),
             self.policies.current().rules.len(),
-            self.generation(),
         );
         Ok(changed)
     }
 
     fn reloaded(&mut self, changed: bool) -> ReloadReport {
+        let generation = self.generation();
         let policy = self.policies.current();
         ReloadReport {
             revision: self.policies.revision(),
             rules: policy.rules.len(),
             identities: policy.identities.len(),
-            generation: self.generation(),
+            generation,
             changed,
         }
     }
@@ -403,7 +404,7 @@ impl Daemon {
     }
 
     fn end(self, end: End) -> Result<()> {
-        notify_manager(&[sd_notify::NotifyState::Stopping]);
+        service::stopping();
         let End::Detach(request) = end else {
             log::info!("the daemon ends; enforcement goes on");
             return Ok(());
@@ -422,12 +423,5 @@ impl Daemon {
         };
         let _ = request.reply.send(Response::Stopping(report));
         Ok(())
-    }
-}
-
-/// Tells systemd, if it started us.
-fn notify_manager(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        log::warn!("tell systemd: {error}");
     }
 }

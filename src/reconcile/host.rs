@@ -1,28 +1,23 @@
 //! Observe: what is on this host now.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::settings;
 use super::store::Store;
 use super::trigger::{Bell, Trigger};
 use crate::config::Config;
 use crate::inventory::docker::{Docker, DockerState, DockerView};
-use crate::inventory::endpoints::{
-    DockerKnowledge, Ledger, Merged, PlainInterface, Settings, merge,
-};
+use crate::inventory::endpoints::{DockerKnowledge, Ledger, Merged, Settings, merge};
 use crate::inventory::netlink::watch;
 use crate::inventory::observer::Observer;
 use crate::policy::model::Policy;
-use crate::state::numbers::EndpointNumber;
 
 /// Name of the ledger in the [`Store`].
 const LEDGER: &str = "endpoints";
-
-/// How long a port of a managed bridge must have been there, unknown to Docker, before it is taken
-/// for nobody's. Docker makes the port about 200 ms before it knows the container's process.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// How long the first start waits for Docker's first answer, so that running containers are known
 /// when their traffic is first judged.
@@ -34,6 +29,7 @@ pub(super) struct Host {
     docker: Option<Docker>,
     settings: Settings,
     ledger: Ledger,
+    link_names: BTreeMap<u32, String>,
 }
 
 impl Host {
@@ -59,7 +55,8 @@ impl Host {
         Ok(Self {
             observer: Observer::open()?,
             docker,
-            settings: settings(config),
+            settings: settings::inventory(config),
+            link_names: BTreeMap::new(),
             ledger: ledger(store)?,
         })
     }
@@ -98,6 +95,11 @@ impl Host {
         let view = self
             .observer
             .collect(docker.view, &self.settings, &self.ledger)?;
+        self.link_names = view
+            .links
+            .iter()
+            .map(|link| (link.ifindex, link.name.clone()))
+            .collect();
         let merged = merge(&view, docker, &self.settings, &self.ledger, Instant::now());
         if merged.wants_docker_list
             && let Some(docker) = &self.docker
@@ -119,29 +121,14 @@ impl Host {
         self.ledger = ledger;
     }
 
+    /// What an interface was called at the last look.
+    pub fn link_name(&self, ifindex: u32) -> Option<&str> {
+        self.link_names.get(&ifindex).map(String::as_str)
+    }
+
     /// What is known of Docker; `None` if nobody asks it.
     pub fn docker_state(&self) -> Option<DockerState> {
         self.docker.as_ref().map(Docker::state)
-    }
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        managed: config.bridges.managed.clone(),
-        excluded: config.bridges.excluded.clone(),
-        uplinks: Vec::new(),
-        plain: config
-            .interfaces
-            .iter()
-            .map(|interface| PlainInterface {
-                interface: interface.name.clone(),
-                mac: Some(interface.mac),
-                addresses: interface.addresses.clone(),
-            })
-            .collect(),
-        policy_interfaces: Vec::new(),
-        last_number: EndpointNumber(config.limits.endpoints - 1),
-        grace: GRACE,
     }
 }
 

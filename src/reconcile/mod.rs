@@ -1,4 +1,18 @@
 //! Observe, diff, apply: the one writer of kernel state.
+//!
+//! ```text
+//! watchers -> trigger -> daemon -> host (observe) -> pass (diff) -> daemon (apply)
+//!                          \-> policies, store: what is in force, what is kept
+//!                           \-> answers: what is told when somebody asks
+//! ```
 
+mod answers;
+mod daemon;
+mod host;
+mod pass;
 pub mod policies;
+mod settings;
 pub mod store;
+pub mod trigger;
+
+pub use daemon::run;

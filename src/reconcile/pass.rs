@@ -36,6 +36,11 @@ impl Pass {
         let limits = daemon.config.limits.of_one_policy();
         let compiled = compile(policy, &merged.inventory, &mut numbering, &limits)
             .map_err(|error| error.to_string())?;
+        let failures = run_tests(policy, &compiled).map_err(|error| error.to_string())?;
+        if !failures.is_empty() && !daemon.policies.is_current(policy) {
+            let texts: Vec<_> = failures.iter().map(ToString::to_string).collect();
+            return Err(texts.join("\n"));
+        }
         let (live, problems) = LiveInventory::new(&merged.inventory);
         for problem in problems {
             log::warn!("{problem}");

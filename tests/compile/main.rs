@@ -5,6 +5,7 @@ mod checks;
 mod explain;
 mod limits;
 mod membership;
+mod names;
 mod numbers;
 mod oracle;
 mod properties;

@@ -31,7 +31,7 @@ const VALUES: [&str; 3] = ["a", "b", "c"];
 const PROJECTS: [&str; 2] = ["shop", "blog"];
 
 /// Few prefixes, nested many ways, and across the borders of the local ranges.
-const PREFIXES: [&str; 20] = [
+const PREFIXES: [&str; 22] = [
     "0.0.0.0/0",
     "0.0.0.0/1",
     "128.0.0.0/1",
@@ -39,6 +39,8 @@ const PREFIXES: [&str; 20] = [
     "10.0.0.0/8",
     "10.1.0.0/16",
     "10.1.2.0/24",
+    "10.1.2.0/25",
+    "10.1.2.128/25",
     "10.1.2.3/32",
     "172.16.0.0/11",
     "203.0.113.0/24",

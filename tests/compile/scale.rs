@@ -16,9 +16,9 @@ fn a_hundred_thousand_prefixes_and_a_thousand_rules_compile() {
         .identity("web")
         .network("allowed", &["64.0.0.0/8"], &[])
         .network("blocklist", &[], &[]);
-    // Every other /26 of 64.0.0.0/7: apart, half of them in `allowed`.
+    // One /26 in each of 100,000 neighbouring /24s, some of them in `allowed` too.
     builder.policy.networks[1].cidrs = (0..100_000_u32)
-        .map(|index| Ipv4Addr::from_bits(0x4000_0000 + index * 128 * 2))
+        .map(|index| Ipv4Addr::from_bits(0x4000_0000 + index * 256))
         .map(|address| IpNet::V4(Ipv4Net::new(address, 26).unwrap()))
         .collect();
     let builder = builder.deny("blocklist", "any", all());

@@ -181,6 +181,24 @@ fn prefixes_that_say_what_covers_them_says_are_left_out() {
 }
 
 #[test]
+fn a_prefix_that_decides_for_no_address_is_left_out() {
+    let world = closed()
+        .network("high", &["203.0.113.128/25"], &[])
+        .network("low", &["203.0.113.0/25"], &[])
+        .network("office", &["203.0.113.0/24"], &[])
+        .on(containers(&[]));
+    assert_eq!(
+        table(&world),
+        [
+            "0.0.0.0/0 internet",
+            "203.0.113.0/25 low+office",
+            "203.0.113.128/25 high+office",
+            "::/0 internet"
+        ]
+    );
+}
+
+#[test]
 fn a_default_route_stays_even_where_it_decides_for_nobody() {
     let world = closed()
         .network("high", &["128.0.0.0/1", "8000::/1"], &[])

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bridgewall::control::explanation::{ExplainCase, ExplainReport, ExplainSide};
-use bridgewall::control::protocol::{Asked, ErrorKind, Listing, Question, Response};
+use bridgewall::control::explanation::ExplainReport;
+use bridgewall::control::protocol::{ErrorKind, Listing, Question, Response};
 use bridgewall::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, EndpointCounts, EndpointReport, EventStatus,
     FlowEnd, FlowReport, FlowsReport, IdentityReport, Passage, PolicyStatus, ReloadReport,
@@ -17,7 +17,6 @@ use bridgewall::control::server::{ControlRequest, Limits, Server, Verb};
 use bridgewall::control::time::UnixTime;
 use bridgewall::observe::event::{Decider, Event, Hook, Peer, Verdict};
 use bridgewall::observe::hub::Hub;
-use bridgewall::observe::names::RuleName;
 
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -255,43 +254,11 @@ fn flows(limit: usize) -> FlowsReport {
 /// From `xwing` a drop, from everybody else an allow.
 fn explanation(question: &Question) -> ExplainReport {
     let allowed = question.from != "xwing";
-    let verdict = if allowed {
-        Verdict::Allow
-    } else {
-        Verdict::Drop
-    };
-    let traffic = match &question.traffic {
-        Asked::Port(text) | Asked::Icmp(text) | Asked::Protocol(text) => text.clone(),
-    };
+    let verdict = if allowed { "allow" } else { "drop" };
     ExplainReport {
-        from: question.from.clone(),
-        to: question.to.clone(),
-        traffic: traffic.clone(),
         allowed,
-        cases: vec![ExplainCase {
-            from: question.from.clone(),
-            to: question.to.clone(),
-            traffic,
-            verdict,
-            side: Decider::Ingress,
-            egress: Some(ExplainSide {
-                verdict: Verdict::Allow,
-                rule: None,
-            }),
-            ingress: Some(ExplainSide {
-                verdict,
-                rule: allowed.then(rule_name),
-            }),
-        }],
-    }
-}
-
-fn rule_name() -> RuleName {
-    RuleName {
-        number: 1,
-        name: "allow empire -> deathstar 80/tcp".to_owned(),
-        file: "/etc/bridgewall/policy.toml".into(),
-        line: 12,
+        text: format!("{} -> {}: {verdict}\n", question.from, question.to),
+        explanation: serde_json::json!({ "verdict": verdict }),
     }
 }
 

@@ -113,6 +113,26 @@ pub enum Why {
     },
 }
 
+impl Remark {
+    /// Whether something that should work does not, as opposed to something worth knowing.
+    #[must_use]
+    pub const fn is_trouble(&self) -> bool {
+        match self {
+            Self::Unnamed { why, .. } => !matches!(why, Why::Pending),
+            Self::AddressTaken { .. }
+            | Self::AddressOffLink { .. }
+            | Self::TooManyAddresses { .. }
+            | Self::NotAnEndpoint { .. }
+            | Self::NumbersExhausted { .. } => true,
+            Self::Corrected { .. }
+            | Self::Stale { .. }
+            | Self::NoSuchInterface { .. }
+            | Self::UnmanagedNetwork { .. }
+            | Self::Odd(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

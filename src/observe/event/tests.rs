@@ -54,6 +54,8 @@ fn names() -> Names {
     };
     let info = |ids: &[usize], name: &str| IdentityInfo {
         identities: ids.iter().map(|&id| IdentityId(id)).collect(),
+        networks: Vec::new(),
+        project: None,
         name: name.to_owned(),
     };
     let compiled = Compiled {
