@@ -77,7 +77,7 @@ guest_unpack() {
 		modules.builtin* modules.order "$modules")
 	find "$modules" -name '*.ko.xz' -exec "$busybox" unxz {} +
 	"$busybox" depmod -b "$to/modules" "$release"
-	rm -rf "$to"/{boot,lib,usr}
+	rm -rf "${to:?}"/{boot,lib,usr}
 }
 
 # Packs an initramfs. The jobs are read from standard input, one a line: a name, a limit in seconds,
@@ -146,7 +146,7 @@ guest_passed() {
 			echo "job $job failed, or never ended:" >&2
 			guest_job "$output" "$job" >&2
 			passed=1
-		elif ! guest_job "$output" "$job" | grep -Eq '^test result: ok\. [1-9][0-9]* passed; 0 failed; 0 ignored'; then
+		elif ! guest_job "$output" "$job" | tests_passed; then
 			echo "job $job ran no test, or skipped some:" >&2
 			guest_job "$output" "$job" >&2
 			passed=1
@@ -162,6 +162,11 @@ guest_passed() {
 		passed=1
 	fi
 	return "$passed"
+}
+
+# Whether a test binary that wrote this ran tests, all of them, and all passed.
+tests_passed() {
+	grep -Eq '^test result: ok\. [1-9][0-9]* passed; 0 failed; 0 ignored'
 }
 
 # What a job wrote.
