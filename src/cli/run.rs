@@ -93,6 +93,5 @@ fn start_log() {
 
 /// The daemon itself: the reconciler, until it is told to end.
 fn serve(config: Config, lock: DaemonLock) -> Result<(), Failure> {
-    let _ = (config, lock);
-    Err(Failure::Unusable("STOPGAP".to_owned()))
+    crate::reconcile::run(config, lock).map_err(|error| Failure::Unusable(format!("{error:#}")))
 }

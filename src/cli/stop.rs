@@ -9,6 +9,7 @@ use super::output::Output;
 use super::progress::Progress;
 use super::{Answer, Failure, Global};
 use crate::control::client::{Client, ClientError};
+use crate::control::lock::DaemonLock;
 use crate::control::protocol::{Request, Response};
 use crate::control::report::StopReport;
 use crate::observe::line::printable;
@@ -71,6 +72,17 @@ fn end(mut client: Client, detach: bool) -> Result<StopReport, Failure> {
     Ok(report)
 }
 
-fn detach(_global: &Global) -> Result<StopReport, Failure> {
-    Err(Failure::Unusable("STOPGAP".to_owned()))
+/// Where no daemon runs; and none can start meanwhile.
+fn detach(global: &Global) -> Result<StopReport, Failure> {
+    let config = global.config()?;
+    let _lock = DaemonLock::acquire(&config.state_directory)
+        .map_err(|error| Failure::Unusable(error.to_string()))?;
+    let problems = match crate::kernel::detach_all(&config.pin_directory) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    };
+    Ok(StopReport {
+        detached: true,
+        problems,
+    })
 }

@@ -26,7 +26,7 @@ mod bytes;
 mod counters;
 mod encode;
 mod error;
-mod events;
+pub mod events;
 mod flows;
 mod loader;
 mod maps;
@@ -39,7 +39,7 @@ mod template;
 
 pub use counters::{Counter, EndpointTraffic, EventLosses};
 pub use error::{Error, ErrorKind, Errors, Result};
-pub use events::{Coded, Event, EventEnd, EventReader, Hook, NoEvent};
+pub use events::EventReader;
 pub use flows::{Expired, Flow, FlowEnd, FlowState};
 pub use loader::Adoption;
 pub use probe::Features;
@@ -428,7 +428,7 @@ impl KernelReader {
     ///
     /// # Errors
     /// The ring buffer cannot be mapped.
-    pub fn events(&self, each: impl FnMut(Event) + Send + 'static) -> Result<EventReader> {
+    pub fn events(&self, each: impl FnMut(&abi::event) + Send + 'static) -> Result<EventReader> {
         EventReader::new(Arc::clone(&self.maps), each)
     }
 

@@ -1,9 +1,10 @@
 //! What the one writer tells when it is asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::daemon::Daemon;
-use crate::control::protocol::{ErrorKind, FLOWS_LIMIT, Listing, Response};
+use crate::control::explanation;
+use crate::control::protocol::{ErrorKind, FLOWS_LIMIT, Listing, Question, Response};
 use crate::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, DropCount, EndpointCounts, EndpointReport,
     EventStatus, FlowEnd, FlowReport, FlowsReport, IdentityReport, MapStatus, Passage,
@@ -39,6 +40,14 @@ impl Daemon {
             Listing::Flows { limit } => self.flow_reports(limit).map(Response::Flows),
         };
         listed.unwrap_or_else(|error| failed(&error))
+    }
+
+    pub(super) fn explain(&self, question: &Question) -> Response {
+        let policy = self.policies.current();
+        match explanation::answer(policy, &self.compiled, Some(&self.inventory), question) {
+            Ok(explanation) => Response::Explained(Box::new(explanation)),
+            Err(error) => Response::error(ErrorKind::Refused, error.to_string()),
+        }
     }
 
     fn status_report(&mut self) -> kernel::Result<StatusReport> {
@@ -142,6 +151,13 @@ impl Daemon {
 
     fn endpoint_reports(&mut self) -> kernel::Result<Vec<EndpointReport>> {
         let actual = self.kernel.observe()?;
+        let armed: BTreeSet<EndpointNumber> = self
+            .inventory
+            .endpoints
+            .values()
+            .filter(|endpoint| is_armed(endpoint, actual))
+            .map(|endpoint| endpoint.number)
+            .collect();
         self.inventory
             .endpoints
             .values()
@@ -163,17 +179,21 @@ impl Daemon {
                     network: attributes.and_then(|attributes| attributes.network.clone()),
                     interface: endpoint.interface.clone(),
                     ifindex: endpoint.ifindex,
-                    bridge: endpoint.bridge.map(|bridge| match self.host.link_name(bridge) {
-                        Some(name) => name.to_owned(),
-                        None => bridge.to_string(),
-                    }),
+                    bridge: endpoint
+                        .bridge
+                        .map(|bridge| match self.host.link_name(bridge) {
+                            Some(name) => name.to_owned(),
+                            None => bridge.to_string(),
+                        }),
                     mac: owner.map(|owner| owner.mac.to_string()),
                     addresses: owner
                         .map(|owner| owner.addresses.iter().copied().collect())
                         .unwrap_or_default(),
-                    identities: identity.map(|number| self.members(*number)).unwrap_or_default(),
+                    identities: identity
+                        .map(|number| self.members(*number))
+                        .unwrap_or_default(),
                     identity: identity.map(|number| number.0),
-                    armed: is_armed(endpoint, actual),
+                    armed: armed.contains(&endpoint.number),
                     sent: passage(traffic.sent, traffic.sent_dropped),
                     received: passage(traffic.received, traffic.received_dropped),
                 })
@@ -376,10 +396,22 @@ fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, u64>) -> Vec<Ma
     let known: BTreeMap<&str, (Option<u64>, u32)> = [
         ("steps", (Some(u64::from(steps)), capacity.steps)),
         ("policy", (Some(pairs as u64), capacity.pairs)),
-        ("networks4", (Some(networks(true) as u64), capacity.networks4)),
-        ("networks6", (Some(networks(false) as u64), capacity.networks6)),
-        ("addresses", (Some(actual.addresses.len() as u64), capacity.addresses)),
-        ("endpoints", (Some(actual.endpoints.len() as u64), capacity.endpoints)),
+        (
+            "networks4",
+            (Some(networks(true) as u64), capacity.networks4),
+        ),
+        (
+            "networks6",
+            (Some(networks(false) as u64), capacity.networks6),
+        ),
+        (
+            "addresses",
+            (Some(actual.addresses.len() as u64), capacity.addresses),
+        ),
+        (
+            "endpoints",
+            (Some(actual.endpoints.len() as u64), capacity.endpoints),
+        ),
     ]
     .into();
     memory

@@ -5,11 +5,11 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::host::Host;
 use super::pass::Pass;
-use super::policies::{Candidate, Policies};
+use super::policies::{Candidate, Policies, last_good};
 use super::settings;
 use super::store::Store;
 use super::trigger::{Batch, Bell, Trigger};
@@ -141,13 +141,18 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// The first pass. What goes wrong with single interfaces is tried again later, as always.
+    /// The first policy: that of the files, or the last good one if those are refused only now.
     fn begin(&mut self, candidate: Candidate) -> Result<()> {
-        let pass = Pass::prepare(self, &candidate.policy).map_err(anyhow::Error::msg)?;
-        self.commit(pass)?;
-        self.policies.accept(candidate, &self.store);
-        self.name_everything();
-        Ok(())
+        let refusal = match self.take(candidate) {
+            Ok(_) => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        let Some(last_good) = last_good(&self.store)? else {
+            bail!("{refusal}\nthere is no good policy to fall back on");
+        };
+        self.policies.refuse(refusal);
+        let pass = Pass::prepare(self, &last_good.policy).map_err(anyhow::Error::msg)?;
+        self.enforce(pass, last_good)
     }
 
     /// Hands the kernel's events on, from a thread of its own, for as long as the process lives.
@@ -157,7 +162,7 @@ impl Daemon {
         thread::Builder::new()
             .name("events".to_owned())
             .spawn(move || {
-                let events = match reader.events(move |event| hub.publish(&event)) {
+                let events = match reader.events(move |event| hub.publish(event)) {
                     Ok(events) => events,
                     Err(error) => return log::error!("no events will be shown: {error}"),
                 };
@@ -250,13 +255,16 @@ impl Daemon {
     fn answer(&mut self, request: ControlRequest) -> Option<End> {
         let response = match &request.verb {
             Verb::Reload => self.reload(true),
+            Verb::Alive => Response::Done,
             Verb::ObserveAllowed(on) => match self.kernel.report_allowed(*on) {
-                Ok(()) => Response::Watching,
+                Ok(()) => Response::Done,
                 Err(error) => Response::error(ErrorKind::Failed, error.to_string()),
             },
             Verb::Stop { detach: true } => return Some(End::Detach(request)),
             Verb::Stop { detach: false } => {
-                let _ = request.reply.send(Response::Stopping(StopReport::default()));
+                let _ = request
+                    .reply
+                    .send(Response::Stopping(StopReport::default()));
                 return Some(End::Leave);
             }
             Verb::Status => self.status(),
@@ -289,10 +297,10 @@ impl Daemon {
     /// Whether anything in the kernel had to change.
     fn take(&mut self, candidate: Candidate) -> Result<bool, String> {
         let pass = Pass::prepare(self, &candidate.policy)?;
+        pass.test(&candidate.policy)?;
         let changed = pass.publishes();
-        self.commit(pass).map_err(|error| format!("{error:#}"))?;
-        self.policies.accept(candidate, &self.store);
-        self.name_everything();
+        self.enforce(pass, candidate)
+            .map_err(|error| format!("{error:#}"))?;
         let generation = self.generation();
         log::info!(
             "policy revision {} in force: {} rules, generation {generation}",
@@ -300,6 +308,13 @@ impl Daemon {
             self.policies.current().rules.len(),
         );
         Ok(changed)
+    }
+
+    fn enforce(&mut self, pass: Pass, candidate: Candidate) -> Result<()> {
+        self.commit(pass)?;
+        self.policies.accept(candidate, &self.store);
+        self.name_everything();
+        Ok(())
     }
 
     fn reloaded(&mut self, changed: bool) -> ReloadReport {
@@ -353,7 +368,11 @@ impl Daemon {
             }
         }
         if self.remarks != pass.remarks {
-            for remark in pass.remarks.iter().filter(|remark| !self.remarks.contains(remark)) {
+            for remark in pass
+                .remarks
+                .iter()
+                .filter(|remark| !self.remarks.contains(remark))
+            {
                 log::warn!("{remark}");
             }
             self.remarks = pass.remarks;
@@ -378,18 +397,24 @@ impl Daemon {
 
     /// Something went wrong: it is told once, and tried again later.
     fn failed(&mut self, failures: Vec<String>) {
-        for failure in failures.iter().filter(|failure| !self.failures.contains(failure)) {
+        for failure in failures
+            .iter()
+            .filter(|failure| !self.failures.contains(failure))
+        {
             log::error!("{failure}");
         }
         self.failures = failures;
         let (shortest, longest) = RETRY;
-        let pause = self.retry.map_or(shortest, |(_, pause)| (pause * 2).min(longest));
+        let pause = self
+            .retry
+            .map_or(shortest, |(_, pause)| (pause * 2).min(longest));
         self.retry = Some((Instant::now() + pause, pause));
     }
 
     fn name_everything(&self) {
         let policy = self.policies.current();
-        self.hub.rename(Names::new(&self.inventory, policy, &self.compiled));
+        self.hub
+            .rename(Names::new(&self.inventory, policy, &self.compiled));
     }
 
     fn watch_files(&mut self) {
@@ -400,7 +425,9 @@ impl Daemon {
 
     /// The generation that judges; 0 while it cannot be told.
     pub fn generation(&mut self) -> u64 {
-        self.kernel.observe().map_or(0, |actual| actual.active.generation)
+        self.kernel
+            .observe()
+            .map_or(0, |actual| actual.active.generation)
     }
 
     fn end(self, end: End) -> Result<()> {

@@ -31,16 +31,14 @@ impl Pass {
     /// # Errors
     /// Why the policy cannot be taken, or why nobody can tell what is there.
     pub fn prepare(daemon: &mut Daemon, policy: &Policy) -> Result<Self, String> {
-        let merged = daemon.host.look(policy).map_err(|error| format!("{error:#}"))?;
+        let merged = daemon
+            .host
+            .look(policy)
+            .map_err(|error| format!("{error:#}"))?;
         let mut numbering = daemon.numbering.clone();
         let limits = daemon.config.limits.of_one_policy();
         let compiled = compile(policy, &merged.inventory, &mut numbering, &limits)
             .map_err(|error| error.to_string())?;
-        let failures = run_tests(policy, &compiled).map_err(|error| error.to_string())?;
-        if !failures.is_empty() && !daemon.policies.is_current(policy) {
-            let texts: Vec<_> = failures.iter().map(ToString::to_string).collect();
-            return Err(texts.join("\n"));
-        }
         let (live, problems) = LiveInventory::new(&merged.inventory);
         for problem in problems {
             log::warn!("{problem}");
@@ -62,12 +60,29 @@ impl Pass {
         })
     }
 
+    /// Runs the policy's own `[[test]]`s.
+    ///
+    /// # Errors
+    /// All that fail, for people.
+    pub fn test(&self, policy: &Policy) -> Result<(), String> {
+        let failures = run_tests(policy, &self.compiled).map_err(|error| error.to_string())?;
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<_> = failures.iter().map(ToString::to_string).collect();
+        Err(texts.join("\n"))
+    }
+
     /// The generation that judges when it is applied; `None` if that stays as it is.
     pub fn published(&self) -> Option<u64> {
-        self.plan.operations.iter().rev().find_map(|operation| match operation {
-            Operation::Publish { generation, .. } => Some(*generation),
-            _ => None,
-        })
+        self.plan
+            .operations
+            .iter()
+            .rev()
+            .find_map(|operation| match operation {
+                Operation::Publish { generation, .. } => Some(*generation),
+                _ => None,
+            })
     }
 
     /// Whether it changes what judges.

@@ -96,10 +96,14 @@ impl Policies {
 
     /// The candidate is in force. It is kept as the last good one; that this failed is reported, for
     /// the policy in force is none the worse for it.
+    ///
+    /// A refusal of the files is over only when it is the files' policy that is accepted.
     pub fn accept(&mut self, candidate: Candidate, store: &Store) {
+        if fingerprint(&candidate.snapshot) == self.seen {
+            self.error = None;
+        }
         self.policy = candidate.policy;
         self.revision += 1;
-        self.error = None;
         if let Err(error) = store.save(LAST_GOOD, &candidate.snapshot) {
             log::error!("{error:#}");
         }
@@ -139,7 +143,11 @@ impl Policies {
     }
 }
 
-fn last_good(store: &Store) -> Result<Option<Candidate>> {
+/// The policy that was in force last, if one was kept.
+///
+/// # Errors
+/// It was kept, and cannot be used.
+pub(super) fn last_good(store: &Store) -> Result<Option<Candidate>> {
     let Some(snapshot) = store.load::<Snapshot>(LAST_GOOD)? else {
         return Ok(None);
     };
