@@ -6,7 +6,6 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -158,11 +157,6 @@ pub struct Docker {
     /// The socket of its API.
     #[serde(deserialize_with = "absolute")]
     pub socket: PathBuf,
-    /// Which version of its API to speak.
-    pub api: DockerApi,
-    /// Seconds that one of its answers may take.
-    #[serde(deserialize_with = "within::<1, 600, _>")]
-    pub timeout: u32,
 }
 
 impl Default for Docker {
@@ -170,60 +164,7 @@ impl Default for Docker {
         Self {
             enabled: true,
             socket: "/var/run/docker.sock".into(),
-            api: DockerApi::Auto,
-            timeout: 10,
         }
-    }
-}
-
-impl Docker {
-    /// How long one of its answers may take.
-    #[must_use]
-    pub fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout.into())
-    }
-}
-
-/// Which version of Docker's API to speak.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DockerApi {
-    /// The newest that both sides know.
-    #[default]
-    Auto,
-    /// This one.
-    Version {
-        /// Before the point.
-        major: usize,
-        /// After the point.
-        minor: usize,
-    },
-}
-
-impl Serialize for DockerApi {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Auto => serializer.serialize_str("auto"),
-            Self::Version { major, minor } => serializer.collect_str(&format!("{major}.{minor}")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for DockerApi {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text == "auto" {
-            return Ok(Self::Auto);
-        }
-        text.split_once('.')
-            .and_then(|(major, minor)| {
-                Some(Self::Version {
-                    major: major.parse().ok()?,
-                    minor: minor.parse().ok()?,
-                })
-            })
-            .ok_or_else(|| {
-                de::Error::custom("docker.api is \"auto\", or a version such as \"1.44\"")
-            })
     }
 }
 

@@ -4,15 +4,17 @@
 #   engine_start   uses the engine that runs, or starts one of our own
 #   engine_stop    ends ours, with all that was in it; leaves another's alone
 #
-# Afterwards DOCKER_HOST names the engine's socket, and ENGINE_NETNS the network namespace in which its
-# bridges are (empty: this machine's own). Our own engine lives in a network namespace and a mount
+# Afterwards DOCKER_HOST names the engine's socket, and what is run as "${engine_beside[@]}" COMMAND runs
+# in the network namespace that its bridges are in. Our own engine lives in a network namespace and a mount
 # namespace of its own: its bridges, its packet filter rules and its mounts are gone with it.
 #
 # BRIDGEWALL_ENGINE=own asks for one of our own even where another runs.
 
-ENGINE_NETNS=""
+engine_beside=(env)
+engine_netns=""
 engine_directory=""
 engine_pid=""
+engine_others=${DOCKER_HOST:-}
 
 engine_start() {
 	if [[ "${BRIDGEWALL_ENGINE:-}" != own ]] && timeout 10 docker version >/dev/null 2>&1; then
@@ -27,12 +29,12 @@ engine_start() {
 	engine_directory=$(mktemp -d /var/tmp/bridgewall-engine.XXXXXX)
 	local name=${engine_directory##*/}
 	ip netns add "$name"
-	ENGINE_NETNS=/run/netns/$name
-	export ENGINE_NETNS
+	engine_netns=/run/netns/$name
+	engine_beside=(nsenter "--net=$engine_netns")
 	export DOCKER_HOST=unix://$engine_directory/docker.sock
 
 	# A session of its own, so that Ctrl-C reaches us and not it: we stop it when we have cleaned up.
-	setsid nsenter --net="$ENGINE_NETNS" unshare --mount --propagation slave \
+	setsid "${engine_beside[@]}" unshare --mount --propagation slave \
 		bash -c "$(declare -f engine_exec); engine_exec '$engine_directory'" \
 		>"$engine_directory/log" 2>&1 &
 	engine_pid=$!
@@ -86,17 +88,15 @@ engine_stop() {
 		kill -KILL "$engine_pid" 2>/dev/null || true
 	fi
 	[[ -z $engine_pid ]] || wait "$engine_pid" 2>/dev/null || true
-	ip netns del "${ENGINE_NETNS##*/}" 2>/dev/null || true
+	ip netns del "${engine_netns##*/}" 2>/dev/null || true
 	rm -rf "$engine_directory"
 	engine_directory=""
+	engine_netns=""
 	engine_pid=""
-}
-
-# Runs a command where the engine's bridges are.
-engine_run() {
-	if [[ -n $ENGINE_NETNS ]]; then
-		nsenter --net="$ENGINE_NETNS" "$@"
+	engine_beside=(env)
+	if [[ -n $engine_others ]]; then
+		DOCKER_HOST=$engine_others
 	else
-		"$@"
+		unset DOCKER_HOST
 	fi
 }

@@ -81,7 +81,8 @@ fleet_launch_namespaces() {
 	fleet_kind=namespaces
 	local ship number=2
 	ip netns add bwdemo-host
-	ENGINE_NETNS=/run/netns/bwdemo-host
+	# shellcheck disable=SC2034 # of engine.sh: where the daemon is to run
+	engine_beside=(nsenter --net=/run/netns/bwdemo-host)
 	ip -n bwdemo-host -batch - <<-END
 		link set lo up
 		link add $fleet_bridge type bridge
@@ -132,7 +133,7 @@ fleet_table() {
 	echo
 	if [[ $fleet_kind == namespaces ]]; then
 		echo "network namespaces on the bridge $fleet_bridge, in place of containers"
-	elif [[ -n $ENGINE_NETNS ]]; then
+	elif [[ -n $engine_netns ]]; then
 		echo "containers on the bridge $fleet_bridge, of a Docker engine that was started for this"
 	else
 		echo "containers on the bridge $fleet_bridge, of the Docker engine that runs here"

@@ -38,11 +38,6 @@ static __always_inline bool same_address(const struct address *a, const struct a
 		 (a->word[3] ^ b->word[3]));
 }
 
-static __always_inline bool is_unspecified(const struct address *address)
-{
-	return !(address->word[0] | address->word[1] | address->word[2] | address->word[3]);
-}
-
 /* fe80::/10 */
 static __always_inline bool is_link_local(const struct address *address)
 {
@@ -71,12 +66,6 @@ static __always_inline bool is_group(const struct address *address)
 static __always_inline bool is_group_mac(const __u8 mac[ETH_ALEN])
 {
 	return mac[0] & 1;
-}
-
-static __always_inline bool same_mac(const __u8 *a, const volatile __u8 *b)
-{
-	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) |
-		 (a[5] ^ b[5]));
 }
 
 /* RFC 1122, 3.2.1.3; RFC 6890: 0/8 ("this network"), 127/8 (loopback), 240/4 (reserved). */

@@ -2,7 +2,7 @@
 /*
  * What keeps a link running: ARP, neighbour discovery, and multicast membership, as far as it needs
  * an interface's own addresses to tell whether it is genuine. It passes without any rule, so it must
- * not be able to speak for anybody else.
+ * not be able to speak for anybody else. Whoever sends such messages honestly sends them linear.
  */
 #ifndef BRIDGEWALL_NEIGHBOUR_H
 #define BRIDGEWALL_NEIGHBOUR_H
@@ -22,9 +22,13 @@
 #include "read.h"
 
 #define ND_HOP_LIMIT         255 /* a router would have lowered it: the sender is on this link */
-#define ND_OPTIONS_MAX       4
+#define ND_OPTIONS_MAX       2
 #define ND_SOURCE_LINK_LAYER 1
 #define ND_TARGET_LINK_LAYER 2
+#define ND_NONCE             14
+#define ND_OFFSET            (ETH_HLEN + sizeof(struct ipv6hdr))
+#define ND_SOLICIT_LENGTH    8  /* a router solicitation, without options */
+#define ND_TARGET_LENGTH     24 /* a neighbour solicitation or advertisement, likewise */
 
 #define MLD_HOP_LIMIT 1
 #define ROUTER_ALERT  5
@@ -33,6 +37,9 @@
 #define ARPHRD_ETHER  1
 #define ARPOP_REQUEST 1
 #define ARPOP_REPLY   2
+
+/* Not a drop reason: genuine, and no policy speaks of it. */
+#define SENDER_LINK_UPKEEP -1
 
 /* RFC 826, for IPv4 over Ethernet. */
 struct arp_message {
@@ -45,9 +52,10 @@ struct arp_message {
 	__be32 sender;
 	__u8 target_mac[ETH_ALEN];
 	__be32 target;
-} __attribute__((packed));
+} __attribute__((packed, aligned(2)));
 
-struct nd_message {
+struct nd_packet {
+	struct ipv6hdr ip;
 	__u8 type;
 	__u8 code;
 	__be16 checksum;
@@ -61,8 +69,9 @@ struct nd_option {
 	__u8 mac[ETH_ALEN];
 };
 
-/* Of a membership message: the header that must come before it, and its own beginning. */
-struct mld_message {
+/* A membership message: the header that must come before it, and its own beginning. */
+struct mld_packet {
+	struct ipv6hdr ip;
 	__u8 next;
 	__u8 length;
 	__u8 options[6];
@@ -72,7 +81,10 @@ struct mld_message {
 	__u32 rest;
 };
 
-/* The sender must be the endpoint; a probe (RFC 5227) may only ask for the endpoint's address. */
+/*
+ * The sender must be the endpoint; a probe (RFC 5227), which has no sender yet, may only ask for the
+ * endpoint's own address. Returns a drop reason or SENDER_LINK_UPKEEP.
+ */
 static __always_inline int check_arp(struct __sk_buff *skb)
 {
 	struct arp_message *arp = at(skb, ETH_HLEN, sizeof(*arp));
@@ -86,103 +98,110 @@ static __always_inline int check_arp(struct __sk_buff *skb)
 	request = arp->operation == bpf_htons(ARPOP_REQUEST);
 	if (!request && arp->operation != bpf_htons(ARPOP_REPLY))
 		return DROP_ARP;
-	if (!is_own_mac(arp->sender_mac))
+	if (!is_own_mac(arp->sender_mac) ||
+	    !is_own_ipv4(request && !arp->sender ? arp->target : arp->sender))
 		return DROP_ARP;
-	if (is_own_ipv4(arp->sender))
-		return DROP_NONE;
-	return request && !arp->sender && is_own_ipv4(arp->target) ? DROP_NONE : DROP_ARP;
+	return SENDER_LINK_UPKEEP;
 }
 
 /* Options from `offset` to `end`: a link-layer address must be the endpoint's (RFC 4861, 4.6). */
-static __always_inline int check_nd_options(struct __sk_buff *skb, __u32 offset, __u32 end,
-					    bool unspecified)
+static __always_inline bool are_nd_options_genuine(struct __sk_buff *skb, __u32 offset, __u32 end)
 {
 	for (int i = 0; i < ND_OPTIONS_MAX; i++) {
 		struct nd_option *option;
 
 		if (offset == end)
-			return DROP_NONE;
-		option = at(skb, offset, sizeof(*option));
+			return true;
+		option = peek(skb, offset, sizeof(*option));
 		if (!option || !option->length)
-			return DROP_NEIGHBOUR_DISCOVERY;
-		if (option->type == ND_SOURCE_LINK_LAYER || option->type == ND_TARGET_LINK_LAYER) {
-			/* 7.1.1: who has no address yet must not say where to find it. */
-			if (unspecified || option->length != 1 || !is_own_mac(option->mac))
-				return DROP_NEIGHBOUR_DISCOVERY;
-		}
+			return false;
+		if ((option->type == ND_SOURCE_LINK_LAYER ||
+		     option->type == ND_TARGET_LINK_LAYER) &&
+		    (option->length != 1 || !is_own_mac(option->mac)))
+			return false;
 		offset += option->length * 8;
 		if (offset > end)
-			return DROP_NEIGHBOUR_DISCOVERY;
+			return false;
 	}
-	return offset == end ? DROP_NONE : DROP_NEIGHBOUR_DISCOVERY;
+	return offset == end;
 }
 
 /* ff02::1:ffxx:xxxx, with the target's last three bytes (RFC 4291, 2.7.1). */
-static __always_inline bool is_solicited_node(const struct address *address,
-					      const struct address *target)
+static __always_inline bool is_solicited_node(const __be32 *address, const __be32 *target)
 {
-	return address->word[0] == WIRE(0xff, 0x02, 0, 0) && !address->word[1] &&
-	       address->word[2] == WIRE(0, 0, 0, 1) &&
-	       address->word[3] == (target->word[3] | WIRE(0xff, 0, 0, 0));
+	return address[0] == WIRE(0xff, 0x02, 0, 0) && !address[1] &&
+	       address[2] == WIRE(0, 0, 0, 1) && address[3] == (target[3] | WIRE(0xff, 0, 0, 0));
 }
 
 /*
- * RFC 4861, 6.1 and 7.1. `source` is known to be the endpoint's own, or is unspecified: then it must
- * be duplicate address detection (RFC 4862, 5.4.2), for one of its own addresses.
+ * Duplicate address detection (RFC 4862, 5.4.2): it must not say where the address is (RFC 4861,
+ * 7.1.1), but may have a nonce to tell one's own probes from others' (RFC 7527).
  */
-static __always_inline int check_neighbour_discovery(struct __sk_buff *skb,
-						     const struct address *destination,
-						     __u32 length, __u8 hop_limit, bool unspecified)
+static __always_inline bool is_probe(struct __sk_buff *skb, const struct nd_packet *packet,
+				     __u32 length)
 {
-	__u32 offset = ETH_HLEN + sizeof(struct ipv6hdr);
-	__u32 size = sizeof(struct nd_message);
-	struct nd_message *message = at(skb, offset, sizeof(__u64));
-	struct address target;
+	struct nd_option *option;
+
+	if (packet->type != ND_NEIGHBOUR_SOLICIT ||
+	    !is_solicited_node(packet->ip.daddr.s6_addr32, packet->target.word))
+		return false;
+	if (length == ND_TARGET_LENGTH)
+		return true;
+	option = peek(skb, ND_OFFSET + ND_TARGET_LENGTH, sizeof(*option));
+	return option && option->type == ND_NONCE && option->length == 1 &&
+	       length == ND_TARGET_LENGTH + sizeof(*option);
+}
+
+/*
+ * RFC 4861, 6.1 and 7.1. The source is known to be the endpoint's own, or is unspecified. Returns a
+ * drop reason or SENDER_LINK_UPKEEP.
+ */
+static __always_inline int check_neighbour_discovery(struct __sk_buff *skb, bool unspecified)
+{
+	struct nd_packet *packet = peek(skb, ETH_HLEN, sizeof(struct ipv6hdr) + ND_SOLICIT_LENGTH);
+	__u32 length, header;
 	__u8 type;
 
-	if (!message)
-		return unreadable(skb, offset, sizeof(__u64));
-	type = message->type;
+	if (!packet)
+		return DROP_NEIGHBOUR_DISCOVERY;
+	type = packet->type;
 	if (type == ND_ROUTER_ADVERT || type == ND_REDIRECT)
 		return DROP_ROUTER_ADVERTISEMENT;
-	if (hop_limit != ND_HOP_LIMIT || message->code)
+	if (packet->code || packet->ip.hop_limit != ND_HOP_LIMIT)
 		return DROP_NEIGHBOUR_DISCOVERY;
-
-	if (type == ND_ROUTER_SOLICIT) {
-		if (unspecified)
-			return DROP_NEIGHBOUR_DISCOVERY;
-		size = sizeof(__u64);
-	} else {
-		message = at(skb, offset, sizeof(*message));
-		if (!message)
-			return unreadable(skb, offset, sizeof(*message));
-		target = message->target;
-		if (is_ipv6_multicast(&target))
+	length = bpf_ntohs(packet->ip.payload_len);
+	header = ND_SOLICIT_LENGTH;
+	if (type != ND_ROUTER_SOLICIT) {
+		header = ND_TARGET_LENGTH;
+		packet = peek(skb, ETH_HLEN, sizeof(*packet));
+		if (!packet || is_ipv6_multicast(&packet->target))
 			return DROP_NEIGHBOUR_DISCOVERY;
 		/* An advertisement says "this is me", and so does a probe for a duplicate. */
-		if ((type == ND_NEIGHBOUR_ADVERT || unspecified) && !is_own_ipv6(&target))
+		if ((type == ND_NEIGHBOUR_ADVERT || unspecified) && !is_own_ipv6(&packet->target))
 			return DROP_NEIGHBOUR_DISCOVERY;
-		if (unspecified &&
-		    (type == ND_NEIGHBOUR_ADVERT || !is_solicited_node(destination, &target)))
-			return DROP_NEIGHBOUR_DISCOVERY;
+		if (unspecified)
+			return is_probe(skb, packet, length) ? SENDER_LINK_UPKEEP
+							     : DROP_NEIGHBOUR_DISCOVERY;
 	}
-	if (length < size)
+	if (unspecified || length < header ||
+	    !are_nd_options_genuine(skb, ND_OFFSET + header, ND_OFFSET + length))
 		return DROP_NEIGHBOUR_DISCOVERY;
-	return check_nd_options(skb, offset + size, offset + length, unspecified);
+	return SENDER_LINK_UPKEEP;
 }
 
 /* Whether a packet with hop-by-hop options is a membership message, by its form (RFC 3810, 5). */
 static __always_inline bool is_membership(struct __sk_buff *skb, __u8 *type)
 {
-	__u32 offset = ETH_HLEN + sizeof(struct ipv6hdr);
-	struct mld_message *message = at(skb, offset, sizeof(*message));
+	struct mld_packet *packet = peek(skb, ETH_HLEN, sizeof(*packet));
 
-	if (!message || message->next != IPPROTO_ICMPV6 || message->length)
+	if (!packet || packet->next != IPPROTO_ICMPV6 || packet->length ||
+	    packet->ip.hop_limit != MLD_HOP_LIMIT ||
+	    !is_ipv6_multicast((struct address *)&packet->ip.daddr))
 		return false;
 	/* The router alert comes first or, behind two bytes of padding, last. */
-	if (message->options[0] != ROUTER_ALERT && message->options[2] != ROUTER_ALERT)
+	if (packet->options[0] != ROUTER_ALERT && packet->options[2] != ROUTER_ALERT)
 		return false;
-	*type = message->type;
+	*type = packet->type;
 	return *type == MLD_QUERY || *type == MLD_REPORT || *type == MLD_DONE ||
 	       *type == MLD2_REPORT;
 }

@@ -14,46 +14,73 @@
 #include "address.h"
 #include "config.h"
 
-static __always_inline bool is_own_mac(const __u8 *mac)
+/* Three halfwords: MAC addresses are aligned to two bytes wherever they stand. */
+static __always_inline bool is_own_mac(const void *mac)
 {
-	return same_mac(mac, endpoint_constants.mac);
+	const __u16 *half = mac;
+	const volatile __u16 *own = (const volatile __u16 *)endpoint_constants.mac;
+
+	return !((half[0] ^ own[0]) | (half[1] ^ own[1]) | (half[2] ^ own[2]));
 }
 
+/* 1 if any bit is set, else 0; without a branch, which the compiler would make of it. */
+static __always_inline __u64 is_different(__u64 bits)
+{
+	__u64 negative = -bits;
+
+	barrier_var(negative);
+	return (bits | negative) >> 63;
+}
+
+/* Compares with all of them without a branch, so that the verifier goes on in one state only. */
 static __always_inline bool is_own_ipv4(__be32 address)
 {
+	__u32 count = endpoint_constants.ipv4_count;
+	__u64 different = 1;
+
 	for (__u32 i = 0; i < SENDER_ADDRESSES_MAX; i++) {
-		if (i >= endpoint_constants.ipv4_count)
-			return false;
-		if (address == endpoint_constants.ipv4[i])
-			return true;
+		if (i >= count)
+			break;
+		different &= is_different(address ^ endpoint_constants.ipv4[i]);
 	}
-	return false;
+	return !different;
 }
 
 /* fe80:: and the MAC as a modified EUI-64 identifier (RFC 4291, appendix A). */
-static __always_inline bool is_own_link_local(const struct address *address)
+static __always_inline __u64 differs_from_link_local(__u64 high, __u64 low)
 {
-	const volatile __u8 *mac = endpoint_constants.mac;
+	const volatile __u16 *half = (const volatile __u16 *)endpoint_constants.mac;
+	__u64 identifier = (__u64)bpf_ntohs(half[0]) << 48 |
+			   (__u64)(bpf_ntohs(half[1]) & 0xff00) << 32 | 0xfffeull << 24 |
+			   (__u64)(bpf_ntohs(half[1]) & 0xff) << 16 | bpf_ntohs(half[2]);
 
-	return address->word[0] == WIRE(0xfe, 0x80, 0, 0) && !address->word[1] &&
-	       address->word[2] == WIRE(mac[0] ^ 2, mac[1], mac[2], 0xff) &&
-	       address->word[3] == WIRE(0xfe, mac[3], mac[4], mac[5]);
+	identifier ^= 2ull << 56;
+	return (high ^ bpf_cpu_to_be64(0xfe80ull << 48)) | (low ^ bpf_cpu_to_be64(identifier));
 }
 
-static __always_inline bool is_own_ipv6(const struct address *address)
+static __always_inline bool is_unspecified(const void *address)
 {
-	if (is_own_link_local(address))
-		return true;
-	for (__u32 i = 0; i < SENDER_ADDRESSES_MAX; i++) {
-		const volatile __be32 *own = endpoint_constants.ipv6[i].word;
+	const __u64 *half = address;
 
-		if (i >= endpoint_constants.ipv6_count)
-			return false;
-		if (!((address->word[0] ^ own[0]) | (address->word[1] ^ own[1]) |
-		      (address->word[2] ^ own[2]) | (address->word[3] ^ own[3])))
-			return true;
+	return !(half[0] | half[1]);
+}
+
+/* As for IPv4; the addresses in two halves each. */
+static __always_inline bool is_own_ipv6(const void *address)
+{
+	const __u64 *half = address;
+	__u64 high = half[0], low = half[1];
+	__u32 count = endpoint_constants.ipv6_count;
+	__u64 different = is_different(differs_from_link_local(high, low));
+
+	for (__u32 i = 0; i < SENDER_ADDRESSES_MAX; i++) {
+		const volatile __u64 *own = (const volatile __u64 *)endpoint_constants.ipv6[i].word;
+
+		if (i >= count)
+			break;
+		different &= is_different((high ^ own[0]) | (low ^ own[1]));
 	}
-	return false;
+	return !different;
 }
 
 #endif

@@ -28,29 +28,30 @@ static __always_inline void *frame_end(const struct __sk_buff *skb)
 	return (void *)(long)*(const volatile __u32 *)&skb->data_end;
 }
 
-/*
- * The `size` bytes at `offset` from the Ethernet header, or NULL. Pointers from an earlier call are
- * void after it.
- */
-static __always_inline void *at(struct __sk_buff *skb, __u32 offset, __u32 size)
+/* The `size` bytes at `offset` from the Ethernet header if they are linear, else NULL. */
+static __always_inline void *peek(const struct __sk_buff *skb, __u32 offset, __u32 size)
 {
 	void *start;
-	__u32 length = skb->len;
 
 	if (offset > HEADER_REACH)
 		return NULL;
 	start = frame_start(skb) + offset;
-	if (start + size <= frame_end(skb))
-		return start;
+	return start + size <= frame_end(skb) ? start : NULL;
+}
 
-	if (offset + size > length)
-		return NULL;
+/*
+ * The same, made linear if need be. Pointers from an earlier call are void after it.
+ */
+static __always_inline void *at(struct __sk_buff *skb, __u32 offset, __u32 size)
+{
+	void *start = peek(skb, offset, size);
+	__u32 length = skb->len;
+
+	if (start || offset + size > length)
+		return start;
 	if (bpf_skb_pull_data(skb, length < PULL_LENGTH ? length : PULL_LENGTH))
 		return NULL;
-	start = frame_start(skb) + offset;
-	if (start + size <= frame_end(skb))
-		return start;
-	return NULL;
+	return peek(skb, offset, size);
 }
 
 /* Why at() said NULL. */

@@ -22,52 +22,32 @@
 #include "own.h"
 #include "read.h"
 
-/* Not a drop reason: genuine, and no policy speaks of it. */
-#define SENDER_LINK_UPKEEP -1
+/* No frame that may pass is shorter. */
+#define SHORTEST_FRAME (ETH_HLEN + sizeof(struct iphdr))
 
-static __always_inline int check_ipv4_sender(struct __sk_buff *skb)
-{
-	struct iphdr *ip = at(skb, ETH_HLEN, sizeof(*ip));
-
-	if (!ip)
-		return unreadable(skb, ETH_HLEN, sizeof(*ip));
-	return is_own_ipv4(ip->saddr) ? DROP_NONE : DROP_SOURCE_IPV4;
-}
-
+/* What may be sent from the unspecified address: only link upkeep, which is told by its form. */
 static __always_inline int check_ipv6_sender(struct __sk_buff *skb)
 {
 	struct ipv6hdr *ip = at(skb, ETH_HLEN, sizeof(*ip));
-	struct address source, destination;
-	__u8 next, hop_limit, type;
-	bool unspecified;
-	__u32 length;
-	int reason;
+	bool own, unspecified;
+	__u8 next, type, *message;
 
 	if (!ip)
 		return unreadable(skb, ETH_HLEN, sizeof(*ip));
-	__builtin_memcpy(&source, &ip->saddr, sizeof(source));
-	__builtin_memcpy(&destination, &ip->daddr, sizeof(destination));
-	next = ip->nexthdr;
-	hop_limit = ip->hop_limit;
-	length = bpf_ntohs(ip->payload_len);
-
-	unspecified = is_unspecified(&source);
-	if (!unspecified && !is_own_ipv6(&source))
+	own = is_own_ipv6(&ip->saddr);
+	unspecified = is_unspecified(&ip->saddr);
+	if (!own && !unspecified)
 		return DROP_SOURCE_IPV6;
-	if (next == IPPROTO_HOPOPTS && is_membership(skb, &type)) {
-		if (type == MLD_QUERY)
-			return DROP_MULTICAST_QUERY;
-		if (hop_limit == MLD_HOP_LIMIT && is_ipv6_multicast(&destination))
-			return SENDER_LINK_UPKEEP;
-	}
-	if (next == IPPROTO_ICMPV6) {
-		__u8 *icmp = at(skb, ETH_HLEN + sizeof(*ip), 1);
-
-		if (icmp && *icmp >= ND_ROUTER_SOLICIT && *icmp <= ND_REDIRECT) {
-			reason = check_neighbour_discovery(skb, &destination, length, hop_limit,
-							   unspecified);
-			return reason ? reason : SENDER_LINK_UPKEEP;
-		}
+	next = ip->nexthdr;
+	if (next == IPPROTO_HOPOPTS || next == IPPROTO_ICMPV6) {
+		message = at(skb, ND_OFFSET, ND_SOLICIT_LENGTH);
+		if (!message)
+			return unreadable(skb, ND_OFFSET, ND_SOLICIT_LENGTH);
+		if (next == IPPROTO_HOPOPTS && is_membership(skb, &type))
+			return type == MLD_QUERY ? DROP_MULTICAST_QUERY : SENDER_LINK_UPKEEP;
+		if (next == IPPROTO_ICMPV6 && *message >= ND_ROUTER_SOLICIT &&
+		    *message <= ND_REDIRECT)
+			return check_neighbour_discovery(skb, unspecified);
 	}
 	return unspecified ? DROP_SOURCE_IPV6 : DROP_NONE;
 }
@@ -76,25 +56,25 @@ static __always_inline int check_ipv6_sender(struct __sk_buff *skb)
 static __always_inline int check_sender(struct __sk_buff *skb)
 {
 	struct ethhdr *ethernet;
-	int reason;
+	struct iphdr *ip;
 
 	if (!(endpoint_constants.flags & ENDPOINT_NAMED))
 		return DROP_ENDPOINT_UNNAMED;
 	if (skb->vlan_present)
 		return DROP_VLAN;
-	ethernet = at(skb, 0, sizeof(*ethernet));
+	ethernet = at(skb, 0, SHORTEST_FRAME);
 	if (!ethernet)
-		return unreadable(skb, 0, sizeof(*ethernet));
+		return unreadable(skb, 0, SHORTEST_FRAME);
 	if (!is_own_mac(ethernet->h_source))
 		return DROP_SOURCE_MAC;
 	switch (ethernet->h_proto) {
 	case bpf_htons(ETH_P_IP):
-		return check_ipv4_sender(skb);
+		ip = (struct iphdr *)(ethernet + 1);
+		return is_own_ipv4(ip->saddr) ? DROP_NONE : DROP_SOURCE_IPV4;
 	case bpf_htons(ETH_P_IPV6):
 		return check_ipv6_sender(skb);
 	case bpf_htons(ETH_P_ARP):
-		reason = check_arp(skb);
-		return reason ? reason : SENDER_LINK_UPKEEP;
+		return check_arp(skb);
 	case bpf_htons(ETH_P_8021Q):
 	case bpf_htons(ETH_P_8021AD):
 		return DROP_VLAN;

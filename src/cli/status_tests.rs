@@ -36,7 +36,7 @@ fn healthy() -> StatusReport {
         policy: PolicyStatus {
             revision: 3,
             generation: 12,
-            committed_at: Some(UnixTime::new(1_795_003_590, 123_456_789)),
+            committed_at: Some(UnixTime::new(1_795_003_589, 123_456_789)),
             error: None,
             files: vec!["/etc/bridgewall/policy.toml".into()],
             rules: 1,
@@ -140,7 +140,7 @@ fn without_a_policy_nothing_was_ever_enforced() {
 fn the_json_has_what_programs_are_promised() {
     let json = serde_json::to_string(&healthy()).expect("serialize");
     assert!(
-        json.contains(r#""committed_at":1795003590.123456789"#),
+        json.contains(r#""committed_at":1795003589.123456789"#),
         "{json}"
     );
     let value: serde_json::Value = serde_json::from_str(&json).expect("parse");

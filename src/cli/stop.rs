@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use nix::unistd::geteuid;
 
 use super::failure::unexpected;
 use super::output::Output;
@@ -12,6 +13,7 @@ use crate::control::client::{Client, ClientError};
 use crate::control::lock::DaemonLock;
 use crate::control::protocol::{Request, Response};
 use crate::control::report::StopReport;
+use crate::kernel;
 use crate::observe::line::printable;
 
 const EXAMPLES: &str = "\
@@ -72,12 +74,18 @@ fn end(mut client: Client, detach: bool) -> Result<StopReport, Failure> {
     Ok(report)
 }
 
-/// Where no daemon runs; and none can start meanwhile.
+/// Without a daemon; no daemon can start meanwhile.
 fn detach(global: &Global) -> Result<StopReport, Failure> {
+    if !geteuid().is_root() {
+        return Err(Failure::Unusable(
+            "only root can end enforcement: use sudo".to_owned(),
+        ));
+    }
     let config = global.config()?;
     let _lock = DaemonLock::acquire(&config.state_directory)
         .map_err(|error| Failure::Unusable(error.to_string()))?;
-    let problems = match crate::kernel::detach_all(&config.pin_directory) {
+    let _progress = Progress::start("removing programs and maps");
+    let problems = match kernel::detach_all(&config.pin_directory) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
     };

@@ -10,6 +10,7 @@ use crate::control::report::{
     EndpointReport, FlowEnd, FlowReport, FlowsReport, IdentityReport, RuleReport,
 };
 use crate::observe::line::printable;
+use crate::state::numbers::IdentityNumber;
 
 pub(super) fn endpoints(endpoints: &[EndpointReport], style: Style) -> String {
     if endpoints.is_empty() {
@@ -54,8 +55,7 @@ pub(super) fn endpoints(endpoints: &[EndpointReport], style: Style) -> String {
 }
 
 pub(super) fn identities(identities: &[IdentityReport], style: Style) -> String {
-    let mut table = table(style, &["NUMBER", "NAME", "KIND", "MEMBERS"]);
-    right(&mut table, 0..=0);
+    let mut table = table(style, &["NAME", "KIND", "NUMBER", "MEMBERS"]);
     for identity in identities {
         let members = match (identity.prefixes, identity.endpoints.as_slice()) {
             (0, []) => "-".to_owned(),
@@ -63,9 +63,9 @@ pub(super) fn identities(identities: &[IdentityReport], style: Style) -> String 
             (prefixes, _) => format!("{} prefixes", number(prefixes as u64)),
         };
         table.add_row(vec![
-            Cell::new(identity.number),
             name(Some(&identity.name)),
             Cell::new(&identity.kind),
+            Cell::new(IdentityNumber(identity.number)),
             Cell::new(members),
         ]);
     }
@@ -159,6 +159,11 @@ fn table(style: Style, header: &[&str]) -> Table {
         }
     });
     table.set_header(header);
+    let last = table.column_count().saturating_sub(1);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        // Without the blank that a frame would need on the left.
+        column.set_padding((0, if index < last { 2 } else { 0 }));
+    }
     match style.width {
         // On a terminal long cells are broken; in a pipe a row stays a line.
         Some(width) => {
@@ -185,11 +190,10 @@ fn right(table: &mut Table, columns: std::ops::RangeInclusive<usize>) {
     }
 }
 
-/// Without the blanks that a frame would need.
 fn finish(table: &Table) -> String {
     let mut text = String::new();
     for line in table.lines() {
-        text.push_str(line.trim_end().strip_prefix(' ').unwrap_or(&line));
+        text.push_str(line.trim_end());
         text.push('\n');
     }
     text
@@ -227,3 +231,7 @@ fn drops(packets: u64) -> Cell {
         cell
     }
 }
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tests;

@@ -97,7 +97,6 @@ fn wrong_values_are_refused_with_their_line() {
         ("[limits]\n\nendpoints = 40000", 3, "between 16 and 32767"),
         ("[limits]\nflows = -1", 2, "-1 is not between"),
         ("[timeouts]\ntcp = 0", 2, "0 is not between 1"),
-        ("[docker]\napi = \"new\"", 2, "1.44"),
         ("[bridges]\nmanaged = [\"a[\"]", 2, "a["),
         (
             "[[interfaces]]\nname = \"a/b\"\nmac = \"02:00:00:00:00:01\"",

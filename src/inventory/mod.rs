@@ -1,4 +1,17 @@
 //! What is on this host: from Docker and netlink to endpoints.
+//!
+//! ```text
+//! netlink::watch --\
+//!                    > Trigger: look again
+//! docker::Docker ---/
+//!
+//! netlink -> observer::Observer -> HostView --\
+//!                                              > endpoints::merge -> Inventory, Ledger, Remarks
+//! docker::Docker -> DockerState --------------/
+//! ```
+//!
+//! The watchers only say that something changed; [`observer`] reads what is there, and
+//! [`endpoints`], which is pure, makes of it what policy is compiled for.
 
 pub mod docker;
 pub mod endpoints;

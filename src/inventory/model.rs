@@ -132,7 +132,7 @@ impl std::str::FromStr for MacAddress {
         for byte in &mut bytes {
             let part = parts
                 .next()
-                .filter(|part| part.len() == 2)
+                .filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))
                 .ok_or_else(error)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| error())?;
         }
@@ -140,5 +140,27 @@ impl std::str::FromStr for MacAddress {
             return Err(error());
         }
         Ok(Self(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_address_reads_as_it_is_written_and_nothing_else_does() {
+        let mac: MacAddress = "02:42:ac:11:00:0a".parse().unwrap();
+        assert_eq!(mac, MacAddress([2, 0x42, 0xac, 0x11, 0, 10]));
+        assert_eq!(mac.to_string(), "02:42:ac:11:00:0a");
+        for odd in [
+            "",
+            "02:42:ac:11:00",
+            "02:42:ac:11:00:0a:0b",
+            "02:42:ac:11:00:+a",
+            "02-42-ac-11-00-0a",
+            "2:42:ac:11:0:a",
+        ] {
+            assert!(odd.parse::<MacAddress>().is_err(), "{odd}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Programs on interfaces: by tcx link or by clsact filter, always replaced in place, and told from
 //! other people's by what is pinned.
 
+use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 
 use libbpf_rs::{MapCore as _, MapHandle};
@@ -23,17 +24,27 @@ pub(super) struct Interface<'a> {
 }
 
 impl Interface<'_> {
-    fn what(&self, action: &str, mechanism: &str, direction: Direction) -> String {
+    fn looking(&self, direction: Direction) -> String {
+        format!("look at the {} programs of {self}", direction.name())
+    }
+
+    fn attaching(&self, mechanism: Mechanism, direction: Direction) -> String {
+        format!("attach {mechanism} {} to {self}", direction.name())
+    }
+
+    fn detaching(&self, mechanism: Mechanism, direction: Direction) -> String {
+        format!("detach {mechanism} {} from {self}", direction.name())
+    }
+}
+
+impl fmt::Display for Interface<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if self.name.is_empty() {
-            "interface"
+            "an interface"
         } else {
             self.name
         };
-        let direction = direction.name();
-        format!(
-            "{action} {mechanism} {direction} {name} (ifindex {})",
-            self.index
-        )
+        write!(f, "{name} (ifindex {})", self.index)
     }
 }
 
@@ -67,7 +78,7 @@ impl Hook {
 /// Looks at one direction of an interface.
 fn look(pins: &Pins, index: u32, direction: Direction) -> Result<Hook> {
     let interface = Interface { index, name: "" };
-    let error = |error| Error::io(interface.what("look at", "programs of", direction), &error);
+    let error = |error| Error::io(interface.looking(direction), &error);
     let mut hook = Hook::default();
     for program in pins.open_programs(index, direction)? {
         hook.pinned
@@ -202,7 +213,7 @@ fn attach_tcx(
     template: &Template,
     hook: &Hook,
 ) -> Result<()> {
-    let error = |error| Error::io(interface.what("attach", "tcx", direction), &error);
+    let error = |error| Error::io(interface.attaching(Mechanism::Tcx, direction), &error);
     let program = template.program(direction);
     match &hook.link {
         Some((link, _)) if hook.link_is_first => {
@@ -218,8 +229,9 @@ fn attach_tcx(
         }
     }
     if hook.filter.is_some() {
-        sys::detach_clsact(interface.index, direction)
-            .map_err(|error| Error::io(interface.what("detach", "clsact", direction), &error))?;
+        sys::detach_clsact(interface.index, direction).map_err(|error| {
+            Error::io(interface.detaching(Mechanism::Clsact, direction), &error)
+        })?;
     }
     Ok(())
 }
@@ -231,7 +243,7 @@ fn attach_clsact(
     template: &Template,
     hook: &Hook,
 ) -> Result<()> {
-    let what = || interface.what("attach", "clsact", direction);
+    let what = || interface.attaching(Mechanism::Clsact, direction);
     let error = |error| Error::io(what(), &error);
     sys::create_clsact(interface.index).map_err(error)?;
     let there = sys::query_clsact(interface.index, direction).map_err(error)?;
@@ -245,7 +257,7 @@ fn attach_clsact(
     sys::attach_clsact(program, interface.index, direction, there.is_some()).map_err(error)?;
     if let Some((link, _)) = &hook.link {
         sys::detach_link(link.as_fd())
-            .map_err(|error| Error::io(interface.what("detach", "tcx", direction), &error))?;
+            .map_err(|error| Error::io(interface.detaching(Mechanism::Tcx, direction), &error))?;
         pins.remove_link(interface.index, direction)?;
     }
     Ok(())
@@ -265,13 +277,13 @@ pub(super) fn detach(pins: &Pins, ifindex: u32) -> Vec<Error> {
                 if let Some((link, _)) = &hook.link {
                     let done = sys::detach_link(link.as_fd());
                     errors.extend(done.err().map(|error| {
-                        Error::io(interface.what("detach", "tcx", direction), &error)
+                        Error::io(interface.detaching(Mechanism::Tcx, direction), &error)
                     }));
                 }
                 if hook.filter.is_some() {
                     let done = sys::detach_clsact(ifindex, direction);
                     errors.extend(done.err().map(|error| {
-                        Error::io(interface.what("detach", "clsact", direction), &error)
+                        Error::io(interface.detaching(Mechanism::Clsact, direction), &error)
                     }));
                 }
             }

@@ -1,5 +1,8 @@
-//! What the programs tell: bytes from a ring buffer. What they mean is for `src/observe` to say.
+//! What the programs tell: bytes from a ring buffer, as values of the contract. The bytes come from
+//! the kernel, but a newer or older program may have written them: their length is checked, and
+//! numbers that this version does not know stay numbers.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,23 +13,50 @@ use super::bytes::from_bytes;
 use super::error::{Error, Result};
 use super::maps::Maps;
 
-/// The event at the beginning of these bytes; `None` if there are too few. The ring buffer rounds
-/// lengths up: bytes beyond an event's are left aside.
-#[must_use]
-pub fn parse(bytes: &[u8]) -> Option<abi::event> {
-    bytes.get(..size_of::<abi::event>()).and_then(from_bytes)
+/// Too few bytes for an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoEvent {
+    /// How many there were.
+    pub length: usize,
+}
+
+impl fmt::Display for NoEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} bytes from the ring buffer are no event, which has {}",
+            self.length,
+            size_of::<abi::event>()
+        )
+    }
+}
+
+impl std::error::Error for NoEvent {}
+
+/// Reads what a program wrote. Bytes beyond an event's are left aside: a later version may have put
+/// something there.
+///
+/// # Errors
+/// There are too few bytes.
+pub fn parse_event(bytes: &[u8]) -> std::result::Result<abi::event, NoEvent> {
+    bytes
+        .get(..size_of::<abi::event>())
+        .and_then(from_bytes)
+        .ok_or(NoEvent {
+            length: bytes.len(),
+        })
 }
 
 /// The reading end of the ring buffer. There may be only one at a time; it may live in any thread.
 #[derive(Debug)]
 pub struct EventReader {
-    // Before the map: it is dropped first.
+    // Before the maps: it is dropped first.
     ring: RingBuffer<'static>,
     _maps: Arc<Maps>,
 }
 
 impl EventReader {
-    /// Reads from a map, and hands each event on. What is no event is logged once, and left aside.
+    /// Hands each event on. What is no event is logged once, and left aside.
     pub(super) fn new(
         maps: Arc<Maps>,
         mut each: impl FnMut(&abi::event) + Send + 'static,
@@ -36,13 +66,13 @@ impl EventReader {
         let mut builder = RingBufferBuilder::new();
         builder
             .add(&maps.events, move |bytes: &[u8]| {
-                match parse(bytes) {
-                    Some(event) => each(&event),
-                    None if !complained => {
+                match parse_event(bytes) {
+                    Ok(event) => each(&event),
+                    Err(no_event) if !complained => {
                         complained = true;
-                        log::warn!("{} bytes from the ring buffer are no event", bytes.len());
+                        log::warn!("{no_event}");
                     }
-                    None => {}
+                    Err(_) => {}
                 }
                 0
             })
@@ -67,30 +97,45 @@ impl EventReader {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::kernel::bytes::bytes_of;
 
-    fn event() -> abi::event {
-        abi::event {
+    #[test]
+    fn an_event_is_read_as_it_was_written_with_numbers_that_are_not_known() {
+        let raw = abi::event {
+            time: 5,
             generation: 3,
-            packet_length: 70,
+            destination_port: 80_u16.to_be(),
+            verdict: 9,
+            reason: 200,
             ..Default::default()
+        };
+        let event = parse_event(bytes_of(&raw)).unwrap();
+        assert_eq!((event.time, event.generation), (5, 3));
+        assert_eq!(u16::from_be(event.destination_port), 80);
+        assert_eq!((event.verdict, event.reason), (9, 200));
+    }
+
+    #[test]
+    fn what_a_later_version_adds_is_left_aside() {
+        let mut bytes = bytes_of(&abi::event {
+            time: 5,
+            ..Default::default()
+        })
+        .to_vec();
+        bytes.extend([1; 8]);
+        assert_eq!(parse_event(&bytes).unwrap().time, 5);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_event_or_an_error(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300)
+        ) {
+            let long_enough = bytes.len() >= size_of::<abi::event>();
+            prop_assert_eq!(parse_event(&bytes).is_ok(), long_enough);
         }
-    }
-
-    #[test]
-    fn the_ring_buffers_rounding_is_left_aside() {
-        let mut bytes = bytes_of(&event()).to_vec();
-        bytes.extend([0xff; 8]);
-        let parsed = parse(&bytes).expect("an event");
-        assert_eq!((parsed.generation, parsed.packet_length), (3, 70));
-    }
-
-    #[test]
-    fn too_few_bytes_are_no_event() {
-        let raw = event();
-        let bytes = bytes_of(&raw);
-        assert!(parse(&bytes[..bytes.len() - 1]).is_none());
-        assert!(parse(&[]).is_none());
     }
 }

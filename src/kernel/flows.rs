@@ -11,9 +11,12 @@ use super::bytes::bytes_of;
 use super::encode::ip;
 use super::error::{Error, Result};
 use super::maps::{Maps, for_each};
-use super::settings::Timeouts;
+use crate::config::Timeouts;
 use crate::policy::traffic::{Selector, protocol};
 use crate::state::numbers::EndpointNumber;
+
+/// How long fragments are waited for: what reassembly on Linux waits (`ipfrag_time`).
+const FRAGMENT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,19 +115,17 @@ fn flow(key: &abi::flow_key, value: &abi::flow, now: u64) -> Flow {
     }
 }
 
-impl Timeouts {
-    /// How long a connection may be idle.
-    fn of(&self, protocol_number: u8, state: u8) -> Duration {
-        let seconds = match (abi::flow_state(u32::from(state)), protocol_number) {
-            (abi::flow_state::FLOW_NEW, _) => self.new,
-            (abi::flow_state::FLOW_CLOSING, _) => self.closing,
-            (_, protocol::TCP) => self.tcp,
-            (_, protocol::UDP) => self.udp,
-            (_, protocol::ICMP | protocol::ICMPV6) => self.icmp,
-            _ => self.other,
-        };
-        Duration::from_secs(seconds.into())
-    }
+/// How long a connection may be idle.
+fn patience(timeouts: &Timeouts, protocol_number: u8, state: u8) -> Duration {
+    let seconds = match (abi::flow_state(u32::from(state)), protocol_number) {
+        (abi::flow_state::FLOW_NEW, _) => timeouts.new,
+        (abi::flow_state::FLOW_CLOSING, _) => timeouts.closing,
+        (_, protocol::TCP) => timeouts.tcp,
+        (_, protocol::UDP) => timeouts.udp,
+        (_, protocol::ICMP | protocol::ICMPV6) => timeouts.icmp,
+        _ => timeouts.other,
+    };
+    Duration::from_secs(seconds.into())
 }
 
 /// What was removed.
@@ -145,7 +146,7 @@ pub(super) fn expire(maps: &Maps, timeouts: &Timeouts) -> Result<Expired> {
     for map in [&maps.flows, &maps.new_flows] {
         let mut old = Vec::new();
         for_each(map, |key: abi::flow_key, value: abi::flow| {
-            if idle(value.last_seen) > timeouts.of(key.protocol, value.state) {
+            if idle(value.last_seen) > patience(timeouts, key.protocol, value.state) {
                 old.push(key);
             }
         })?;
@@ -156,7 +157,7 @@ pub(super) fn expire(maps: &Maps, timeouts: &Timeouts) -> Result<Expired> {
     for_each(
         &maps.fragments,
         |key: abi::fragment_key, value: abi::fragment| {
-            if idle(value.seen) > Duration::from_secs(timeouts.fragment.into()) {
+            if idle(value.seen) > FRAGMENT_PATIENCE {
                 old.push(key);
             }
         },
@@ -226,7 +227,7 @@ mod tests {
         let timeouts = Timeouts::default();
         let established = abi::flow_state::FLOW_ESTABLISHED.0 as u8;
         let closing = abi::flow_state::FLOW_CLOSING.0 as u8;
-        let seconds = |protocol, state| timeouts.of(protocol, state).as_secs();
+        let seconds = |protocol, state| patience(&timeouts, protocol, state).as_secs();
         assert_eq!(seconds(protocol::TCP, established), 21_600);
         assert_eq!(seconds(protocol::TCP, closing), 30);
         assert_eq!(seconds(protocol::TCP, 0), 30);

@@ -137,7 +137,7 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
 fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -> Result<()> {
     for mut map in skeleton.open_object_mut().maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
-        if let Some(entries) = settings.sizes.of(&name) {
+        if let Some(entries) = settings.entries(&name) {
             map.set_max_entries(entries)
                 .map_err(|error| Error::bpf(format!("set the size of map {name}"), &error))?;
         }
@@ -156,7 +156,7 @@ fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -
         .ok_or_else(|| Error::found("write the settings", "they are not mapped"))?;
     let timeouts = &settings.timeouts;
     data.settings = abi::settings {
-        mark_shift: settings.mark_shift,
+        mark_shift: settings.mark_shift.bits(),
         event_burst: settings.event_burst,
         timeout_new: timeouts.new,
         timeout_tcp: timeouts.tcp,

@@ -7,7 +7,6 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
 use super::bytes::{Plain, bytes_of, bytes_of_all, from_bytes};
 use super::error::{Error, Result};
-use super::settings::MapSizes;
 use super::sys::BatchReader;
 use crate::state::actual::Capacity;
 
@@ -61,26 +60,6 @@ maps!(
     endpoint_traffic,
     bodies,
 );
-
-impl MapSizes {
-    /// How many entries a map is to have; `None` where the programs say so.
-    pub(super) fn of(&self, map: &str) -> Option<u32> {
-        Some(match map {
-            "steps" => self.steps,
-            "policy" => self.policy,
-            "networks4" | "networks6" => self.networks,
-            "addresses" => self.addresses,
-            "endpoints" | "endpoint_traffic" => self.endpoints,
-            "new_flows" => self.new_flows,
-            "flows" => self.flows,
-            "fragments" => self.fragments,
-            "events" => self.event_bytes,
-            "event_limits" => self.event_limits,
-            "rule_hits" => self.rules,
-            _ => return None,
-        })
-    }
-}
 
 impl Maps {
     /// How much there is room for.

@@ -13,8 +13,10 @@ use std::sync::{Arc, Once};
 
 use libbpf_rs::PrintLevel;
 
+/// What the build generates from the packet path. Public for the tests that run it directly.
+#[doc(hidden)]
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
-mod skeleton {
+pub mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/bridgewall.skel.rs"));
 }
 pub use skeleton::types as abi;
@@ -26,7 +28,7 @@ mod bytes;
 mod counters;
 mod encode;
 mod error;
-pub mod events;
+mod events;
 mod flows;
 mod loader;
 mod maps;
@@ -39,12 +41,13 @@ mod template;
 
 pub use counters::{Counter, EndpointTraffic, EventLosses};
 pub use error::{Error, ErrorKind, Errors, Result};
-pub use events::EventReader;
+pub use events::{EventReader, NoEvent, parse_event};
 pub use flows::{Expired, Flow, FlowEnd, FlowState};
 pub use loader::Adoption;
 pub use probe::Features;
-pub use settings::{AttachMode, KernelSettings, MapSizes, PIN_DIRECTORY, Timeouts};
+pub use settings::KernelSettings;
 
+use crate::config::Attach;
 use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
 use crate::state::desired::{Attachment, TemplateConstants};
 use crate::state::numbers::{EndpointNumber, RuleNumber};
@@ -86,10 +89,9 @@ impl Kernel {
     /// change it. What judged before does so still.
     pub fn open(settings: KernelSettings) -> Result<Self> {
         log_what_libbpf_says();
-        settings.check()?;
         let pins = Pins::create(&settings.pin_directory)?;
         let features = Features::probe();
-        if settings.attach == AttachMode::Tcx && !features.tcx {
+        if settings.attach == Attach::Tcx && !features.tcx {
             return Err(Error::found(
                 "attach by tcx, as the configuration says",
                 "this kernel has none (Linux 6.6 has); write auto or clsact",
@@ -200,7 +202,7 @@ impl Kernel {
         Ok(Some(ActualAttachment {
             constants: found.constants,
             mechanism: found.mechanism,
-            sound: found.sound && self.settings.attach.allows(found.mechanism),
+            sound: found.sound && probe::allows(self.settings.attach, found.mechanism),
         }))
     }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::settings::AttachMode;
 use super::sys::{self, Direction};
+use crate::config::Attach;
 use crate::state::actual::Mechanism;
 
 /// What this kernel can do.
@@ -26,24 +26,22 @@ impl Features {
     }
 
     /// How new attachments are made.
-    pub(super) fn mechanism(self, mode: AttachMode) -> Mechanism {
+    pub(super) fn mechanism(self, mode: Attach) -> Mechanism {
         match mode {
-            AttachMode::Tcx => Mechanism::Tcx,
-            AttachMode::Clsact => Mechanism::Clsact,
-            AttachMode::Auto if self.tcx => Mechanism::Tcx,
-            AttachMode::Auto => Mechanism::Clsact,
+            Attach::Tcx => Mechanism::Tcx,
+            Attach::Clsact => Mechanism::Clsact,
+            Attach::Auto if self.tcx => Mechanism::Tcx,
+            Attach::Auto => Mechanism::Clsact,
         }
     }
 }
 
-impl AttachMode {
-    /// Whether what is attached in this way may stay so.
-    pub(super) fn allows(self, mechanism: Mechanism) -> bool {
-        match self {
-            Self::Auto => true,
-            Self::Tcx => mechanism == Mechanism::Tcx,
-            Self::Clsact => mechanism == Mechanism::Clsact,
-        }
+/// Whether what is attached in this way may stay so.
+pub(super) fn allows(mode: Attach, mechanism: Mechanism) -> bool {
+    match mode {
+        Attach::Auto => true,
+        Attach::Tcx => mechanism == Mechanism::Tcx,
+        Attach::Clsact => mechanism == Mechanism::Clsact,
     }
 }
 

@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail};
 use super::host::Host;
 use super::pass::Pass;
 use super::policies::{Candidate, Policies, last_good};
-use super::settings;
 use super::store::Store;
 use super::trigger::{Batch, Bell, Trigger};
 use crate::compile::compiled::Compiled;
@@ -24,7 +23,7 @@ use crate::control::service;
 use crate::control::time::UnixTime;
 use crate::inventory::endpoints::Remark;
 use crate::inventory::model::Inventory;
-use crate::kernel::{Kernel, KernelReader};
+use crate::kernel::{Kernel, KernelReader, KernelSettings};
 use crate::observe::hub::Hub;
 use crate::observe::names::Names;
 use crate::watch::files::FileWatch;
@@ -111,7 +110,7 @@ impl Daemon {
         })
         .context("watch the policy files")?;
         let host = Host::watch(&config, &store, bell)?;
-        let kernel = Kernel::open(settings::kernel(&config))?;
+        let kernel = Kernel::open(KernelSettings::from(&config))?;
         log::info!("{}", kernel.adoption());
         host.await_docker();
 

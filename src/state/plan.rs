@@ -75,7 +75,7 @@ pub struct NetworkChange {
     pub result: Arc<BTreeMap<IpNet, IdentityNumber>>,
 }
 
-/// One of the kernel's tables, by the name that its size has in the configuration.
+/// One of the kernel's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     /// Lists of steps.
@@ -137,15 +137,16 @@ pub enum PlanError {
     },
 }
 
-/// What the user can do about a table that is too small.
+/// What the user can do about a table that is too small. Those of a policy hold two policies, the
+/// judging one and its successor.
 fn remedy(table: Table) -> &'static str {
     match table {
         Table::Identities => ": let fewer identities overlap",
-        Table::Networks4 | Table::Networks6 | Table::Pairs | Table::Steps => {
-            ": raise its limit in bridgewall.toml (two policies must fit, the old one and the new one)"
-        }
-        Table::Addresses | Table::Endpoints | Table::Rules => {
-            ": raise its limit in bridgewall.toml"
-        }
+        Table::Steps => ": raise limits.steps in bridgewall.toml",
+        Table::Pairs => ": raise limits.policy_entries in bridgewall.toml",
+        Table::Networks4 | Table::Networks6 => ": raise limits.networks in bridgewall.toml",
+        Table::Addresses => ": raise limits.addresses in bridgewall.toml",
+        Table::Endpoints => ": raise limits.endpoints in bridgewall.toml",
+        Table::Rules => ": raise limits.rules in bridgewall.toml",
     }
 }

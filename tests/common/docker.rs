@@ -21,8 +21,8 @@ const LABEL: &str = "bridgewall-test";
 
 /// The engine, for one test at a time, and a host for a daemon beside it.
 ///
-/// Which engine: that of `DOCKER_HOST`, or this machine's. `ENGINE_NETNS` names the network namespace
-/// it works in, if that is not this machine's own. `scripts/test` sets both.
+/// Which engine: that of `DOCKER_HOST`, or this machine's. Tests run in its network namespace:
+/// `scripts/test` sees to both.
 pub struct Engine {
     place: Arc<Place>,
     outside: Option<Node>,
@@ -33,13 +33,9 @@ pub struct Engine {
 impl Engine {
     /// Waits for its turn, and clears away what an earlier test may have left.
     pub fn take() -> Self {
-        let namespace = match std::env::var_os("ENGINE_NETNS").filter(|path| !path.is_empty()) {
-            Some(path) => Namespace::at(Path::new(&path)),
-            None => Namespace::current(),
-        };
         let turn = turn();
         let engine = Self {
-            place: Arc::new(Place::new(namespace)),
+            place: Arc::new(Place::new(Namespace::current())),
             outside: None,
             _turn: turn,
         };

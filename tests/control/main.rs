@@ -1,6 +1,7 @@
 //! The control socket with clients as they should not be: each of them is answered or turned away,
 //! and none disturbs another one.
 
+#[path = "../common/stand_in.rs"]
 mod stand_in;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -189,3 +189,31 @@ fn an_address_change_in_a_peers_namespace_is_noticed() {
     namespace.ip("link set eth0 address 02:00:00:00:00:99");
     receive("the new MAC address", &triggers, |trigger| *trigger == peer);
 }
+
+#[test]
+fn notices_that_were_lost_are_a_reason_to_list_everything() {
+    // Nobody takes the first trigger, so the thread does not read on, and its small buffer fills.
+    let (sender, triggers) = mpsc::sync_channel(0);
+    watch::start_with_buffers(4096, 4096, move |trigger| match sender.send(trigger) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    })
+    .expect("watch");
+    let _veth = Cleanup::new("ip link del inv-lost0");
+    run("ip link add inv-lost0 type veth peer name inv-lost1");
+    for _ in 0..20 {
+        run("ip link set inv-lost0 alias one");
+        run("ip link set inv-lost0 alias other");
+    }
+    receive(
+        "a call to list all",
+        &triggers,
+        |trigger| matches!(trigger, Trigger::Relist { cause } if cause.contains("lost")),
+    );
+    let ifindex = link(&mut Netlink::open().expect("netlink"), "inv-lost0").ifindex;
+    eventually("the watch goes on", || {
+        run("ip link set inv-lost0 alias later");
+        let changed = Trigger::LinkChanged { ifindex };
+        triggers.try_iter().any(|t| t == changed).then_some(())
+    });
+}

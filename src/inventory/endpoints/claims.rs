@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::naming::{Basis, Name, Names};
-use super::{HostView, Ledger, Remark, Why};
+use super::{DockerKnowledge, HostView, Ledger, Remark, Why};
 use crate::inventory::docker::{Attachment, DockerView};
 use crate::inventory::model::{Attributes, MacAddress, Owner, is_usable_address};
 use crate::inventory::netlink::Link;
@@ -21,13 +21,14 @@ const ADDRESSES_MAX: usize = 8;
 pub(super) fn settle(
     names: &Names<'_>,
     host: &HostView,
-    docker: &DockerView,
+    docker: DockerKnowledge<'_>,
     ledger: &Ledger,
     remarks: &mut Vec<Remark>,
 ) -> Vec<Option<Owner>> {
     let mut settlement = Settlement {
         host,
-        docker,
+        docker: docker.view,
+        listed: docker.listed_at.is_some(),
         ledger,
         addresses: BTreeMap::new(),
         macs: BTreeMap::new(),
@@ -64,6 +65,8 @@ enum Rank {
 struct Settlement<'a> {
     host: &'a HostView,
     docker: &'a DockerView,
+    /// Docker has answered at all.
+    listed: bool,
     ledger: &'a Ledger,
     /// Holders, by address and zone (the bridge, for link-local addresses).
     addresses: BTreeMap<(IpAddr, u32), String>,
@@ -138,10 +141,12 @@ impl Settlement<'_> {
             Rank::Docker => owner_of(self.attachment(name)?, link),
             Rank::Stale => {
                 let (_, owner) = self.ledger.naming(link.ifindex)?;
-                self.remarks.push(Remark::Stale {
-                    interface: link.name.clone(),
-                    name: owner.attributes.name.clone(),
-                });
+                if self.listed {
+                    self.remarks.push(Remark::Stale {
+                        interface: link.name.clone(),
+                        name: owner.attributes.name.clone(),
+                    });
+                }
                 let mut owner = owner.clone();
                 owner.attributes.interface.clone_from(&link.name);
                 owner

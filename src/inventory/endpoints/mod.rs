@@ -158,7 +158,7 @@ pub fn merge(
         now,
         &mut remarks,
     );
-    let owners = claims::settle(&names, host, docker.view, &ledger, &mut remarks);
+    let owners = claims::settle(&names, host, docker, &ledger, &mut remarks);
 
     let mut inventory = Inventory {
         endpoints: BTreeMap::new(),

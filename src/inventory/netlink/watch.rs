@@ -48,9 +48,20 @@ pub fn start<S>(sink: S) -> Result<(), NetlinkError>
 where
     S: Fn(Trigger) -> ControlFlow<()> + Clone + Send + 'static,
 {
+    start_with_buffers(HOST_BUFFER_BYTES, PEERS_BUFFER_BYTES, sink)
+}
+
+/// As [`start`], with so many bytes for notices that wait to be read.
+///
+/// # Errors
+/// The kernel refuses a subscription.
+pub fn start_with_buffers<S>(host: usize, peers: usize, sink: S) -> Result<(), NetlinkError>
+where
+    S: Fn(Trigger) -> ControlFlow<()> + Clone + Send + 'static,
+{
     let failed = |error| NetlinkError::new("cannot subscribe to changes of interfaces", error);
-    let host = subscribe(HOST_BUFFER_BYTES, false).map_err(failed)?;
-    let peers = subscribe(PEERS_BUFFER_BYTES, true).map_err(failed)?;
+    let host = subscribe(host, false).map_err(failed)?;
+    let peers = subscribe(peers, true).map_err(failed)?;
     let peers_sink = sink.clone();
     spawn("links", move || follow(&host, false, &sink)).map_err(failed)?;
     spawn("peers", move || follow(&peers, true, &peers_sink)).map_err(failed)?;

@@ -1,0 +1,118 @@
+//! A throwaway host: namespaces and a bpffs that only one test's thread is in.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bridgewall::config::Attach;
+use bridgewall::kernel::{Kernel, KernelSettings};
+use libbpf_rs::MapHandle;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+/// A host of its own for one test: namespaces that only its thread is in.
+pub struct Host {
+    directory: tempfile::TempDir,
+}
+
+/// Runs a test on a host of its own.
+pub fn on_a_host(test: impl FnOnce(&Host) + Send + 'static) {
+    let thread = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)
+            .expect("unshare namespaces: these tests need root");
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("make mounts private");
+        let host = Host {
+            directory: tempfile::tempdir().expect("make a folder"),
+        };
+        mount(
+            Some("bpf"),
+            host.bpffs(),
+            Some("bpf"),
+            MsFlags::empty(),
+            None::<&str>,
+        )
+        .expect("mount a bpffs");
+        host.ip("link set lo up");
+        test(&host);
+        // A process that another test starts may hold on to it for a moment.
+        umount2(host.bpffs(), MntFlags::MNT_DETACH).expect("unmount the bpffs");
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+impl Host {
+    pub fn bpffs(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn pins(&self) -> PathBuf {
+        self.bpffs().join("bridgewall")
+    }
+
+    pub fn settings(&self, attach: Attach) -> KernelSettings {
+        let mut settings = KernelSettings {
+            pin_directory: self.pins(),
+            attach,
+            ..KernelSettings::default()
+        };
+        settings.limits.endpoints = 63;
+        settings.limits.steps = 1024;
+        settings.limits.policy_entries = 1024;
+        settings.limits.networks = 1024;
+        settings.limits.flows = 1024;
+        settings.limits.new_flows = 1024;
+        settings
+    }
+
+    pub fn open(&self, attach: Attach) -> Kernel {
+        Kernel::open(self.settings(attach)).expect("open the kernel part")
+    }
+
+    pub fn ip(&self, arguments: &str) {
+        let status = Command::new("ip")
+            .args(arguments.split_whitespace())
+            .status()
+            .expect("run ip");
+        assert!(status.success(), "ip {arguments}");
+    }
+
+    /// A veth pair; the index of the end that programs go to.
+    pub fn veth(&self, index: u32) -> u32 {
+        self.ip(&format!(
+            "link add bwk{index} index {index} type veth peer name bwp{index}"
+        ));
+        self.ip(&format!("link set bwk{index} up"));
+        index
+    }
+
+    pub fn pinned(&self, path: &str) -> MapHandle {
+        MapHandle::from_pinned_path(self.pins().join(path)).expect("open a pinned map")
+    }
+
+    /// What is pinned, by path below the folder of pins.
+    pub fn all_pins(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut folders = vec![self.pins()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if entry.file_type().expect("a type").is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    let path = entry.path();
+                    let below = path.strip_prefix(self.pins()).expect("below");
+                    found.insert(below.display().to_string());
+                }
+            }
+        }
+        found
+    }
+
+    pub fn interface_pins(&self) -> BTreeSet<String> {
+        let mut pins = self.all_pins();
+        pins.retain(|pin| !pin.starts_with("maps-"));
+        pins
+    }
+}

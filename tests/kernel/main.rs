@@ -1,0 +1,496 @@
+//! The kernel room on a real kernel: loading, adopting, attaching, publishing, detaching. Each test
+//! has a network namespace and a bpffs of its own, which go with its thread. Needs root.
+
+mod foreign;
+mod host;
+mod states;
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bridgewall::config::Attach;
+use bridgewall::kernel::{Adoption, ErrorKind, Kernel, abi, detach_all};
+use bridgewall::state::actual::{Active, Mechanism};
+use bridgewall::state::diff::plan;
+use bridgewall::state::numbers::{IdentityNumber, Slot};
+use bridgewall::state::plan::{NetworkChange, Operation, Plan};
+use bridgewall::state::steps::Verdict;
+use ipnet::IpNet;
+use libbpf_rs::{MapCore, MapFlags};
+
+use foreign::{Direction, Foreign, tcx_programs};
+use host::{Host, on_a_host};
+use states::{assert_reached, desired, reach};
+
+#[test]
+fn a_dead_daemon_s_kernel_state_is_adopted_as_it_was() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let wanted = desired(Verdict::Allow, &[veth]);
+        let mut kernel = host.open(Attach::Auto);
+        assert_eq!(*kernel.adoption(), Adoption::Fresh);
+        reach(&mut kernel, &wanted);
+        let before = tcx_programs(veth, Direction::Ingress);
+        assert_eq!(before.len(), 1);
+        drop(kernel);
+        assert_eq!(tcx_programs(veth, Direction::Ingress), before);
+
+        let mut kernel = host.open(Attach::Auto);
+        assert_eq!(*kernel.adoption(), Adoption::Adopted);
+        assert_reached(&mut kernel, &wanted);
+        let actual = kernel.observe().expect("observe");
+        assert_eq!(
+            actual.active,
+            Active {
+                generation: 1,
+                slot: Slot::B
+            }
+        );
+        assert_eq!(tcx_programs(veth, Direction::Ingress), before);
+    });
+}
+
+#[test]
+fn both_mechanisms_attach_are_read_back_and_replace_in_place() {
+    for (mode, mechanism) in [
+        (Attach::Tcx, Mechanism::Tcx),
+        (Attach::Clsact, Mechanism::Clsact),
+    ] {
+        on_a_host(move |host| {
+            let veth = host.veth(101);
+            let mut wanted = desired(Verdict::Allow, &[veth]);
+            let mut kernel = host.open(mode);
+            reach(&mut kernel, &wanted);
+            let attached = kernel.observe().expect("observe").attachments[&veth].clone();
+            assert_eq!(attached.mechanism, mechanism);
+            assert_eq!(
+                attached.constants.as_ref(),
+                Some(&wanted.live.attachments[&veth].constants)
+            );
+            let tcx = |direction| tcx_programs(veth, direction).len();
+            let filters = |direction| foreign::filters(veth, direction);
+            for direction in Direction::BOTH {
+                match mechanism {
+                    Mechanism::Tcx => assert_eq!(tcx(direction), 1),
+                    Mechanism::Clsact => assert_eq!((tcx(direction), filters(direction)), (0, 1)),
+                }
+            }
+            let links = foreign::tcx_links(veth, Direction::Ingress);
+
+            let attachment = wanted.live.attachments.get_mut(&veth).expect("it is there");
+            attachment.constants.sender = None;
+            reach(&mut kernel, &wanted);
+            let attached = &kernel.observe().expect("observe").attachments[&veth];
+            assert_eq!(attached.constants.as_ref().expect("read back").sender, None);
+            // The same link with another program: there was no moment without one.
+            assert_eq!(foreign::tcx_links(veth, Direction::Ingress), links);
+        });
+    }
+}
+
+#[test]
+fn an_interface_moves_from_one_mechanism_to_the_other() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let wanted = desired(Verdict::Allow, &[veth]);
+        reach(&mut host.open(Attach::Clsact), &wanted);
+
+        // Nobody asks for a change.
+        assert_reached(&mut host.open(Attach::Auto), &wanted);
+
+        let mut kernel = host.open(Attach::Tcx);
+        reach(&mut kernel, &wanted);
+        assert_eq!(foreign::filters(veth, Direction::Ingress), 0);
+        assert_eq!(tcx_programs(veth, Direction::Egress).len(), 1);
+        drop(kernel);
+
+        let mut kernel = host.open(Attach::Clsact);
+        reach(&mut kernel, &wanted);
+        assert_eq!(foreign::filters(veth, Direction::Egress), 1);
+        assert!(tcx_programs(veth, Direction::Ingress).is_empty());
+    });
+}
+
+#[test]
+fn foreign_tcx_programs_stay_and_ours_comes_before_them() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let wanted = desired(Verdict::Allow, &[veth]);
+        let first = Foreign::attach_tcx(veth, Direction::Ingress);
+        let mut kernel = host.open(Attach::Tcx);
+        reach(&mut kernel, &wanted);
+        let order = tcx_programs(veth, Direction::Ingress);
+        assert_eq!(order.len(), 2);
+        assert_eq!(order[1], first.program);
+
+        // Somebody gets before ours: that is found, and put right.
+        let second = Foreign::attach_tcx(veth, Direction::Ingress);
+        assert_eq!(tcx_programs(veth, Direction::Ingress)[0], second.program);
+        kernel.doubt();
+        assert!(!kernel.observe().expect("observe").attachments[&veth].sound);
+        reach(&mut kernel, &wanted);
+        let order = tcx_programs(veth, Direction::Ingress);
+        assert_eq!(order[1..], [second.program, first.program]);
+
+        kernel.detach_all().expect("detach");
+        let order = tcx_programs(veth, Direction::Ingress);
+        assert_eq!(order, [second.program, first.program]);
+    });
+}
+
+#[test]
+fn foreign_filters_stay_and_one_at_our_place_is_never_replaced() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let other = host.veth(102);
+        Foreign::attach_filter(veth, Direction::Ingress, 5, 1);
+        Foreign::attach_filter(other, Direction::Ingress, 1, 0xb41d);
+        let wanted = desired(Verdict::Allow, &[veth, other]);
+        let mut kernel = host.open(Attach::Clsact);
+        let plan = plan(kernel.observe().expect("observe"), &wanted).expect("it fits");
+        let errors = kernel.apply(&plan).expect_err("one place is taken");
+        let text = errors.to_string();
+        assert_eq!(errors.iter().count(), 1, "{text}");
+        assert!(
+            text.starts_with("attach clsact ingress to bwk102 (ifindex 102): somebody else's"),
+            "{text}"
+        );
+        // The other interface was attached all the same.
+        let actual = kernel.observe().expect("observe");
+        assert!(actual.attachments[&veth].sound);
+        assert!(!actual.attachments.contains_key(&other));
+        kernel.detach_all().expect("detach");
+        assert_eq!(foreign::filters(veth, Direction::Ingress), 1);
+        assert_eq!(foreign::filters(veth, Direction::Egress), 0);
+        assert_eq!(foreign::filters(other, Direction::Ingress), 1);
+    });
+}
+
+#[test]
+fn detaching_leaves_no_program_and_no_pin() {
+    for mode in [Attach::Tcx, Attach::Clsact] {
+        on_a_host(move |host| {
+            let interfaces = [host.veth(101), host.veth(102), host.veth(103)];
+            reach(&mut host.open(mode), &desired(Verdict::Allow, &interfaces));
+            assert!(!host.all_pins().is_empty());
+            host.ip("link del bwk103");
+
+            detach_all(&host.pins()).expect("detach");
+            for veth in &interfaces[..2] {
+                for direction in Direction::BOTH {
+                    assert!(tcx_programs(*veth, direction).is_empty());
+                    assert_eq!(foreign::filters(*veth, direction), 0);
+                }
+            }
+            assert!(!host.pins().exists());
+            detach_all(&host.pins()).expect("a second time there is nothing to do");
+        });
+    }
+}
+
+#[test]
+fn pins_of_a_vanished_interface_go_and_are_never_taken_for_those_of_the_next() {
+    for mode in [Attach::Tcx, Attach::Clsact] {
+        on_a_host(move |host| {
+            let wanted = desired(Verdict::Allow, &[host.veth(101)]);
+            let mut kernel = host.open(mode);
+            reach(&mut kernel, &wanted);
+            assert!(!host.interface_pins().is_empty());
+
+            host.ip("link del bwk101");
+            host.veth(101);
+            drop(kernel);
+            let mut kernel = host.open(mode);
+            let actual = kernel.observe().expect("observe");
+            assert!(actual.attachments.is_empty(), "{:?}", actual.attachments);
+            assert_eq!(host.interface_pins(), BTreeSet::new());
+            reach(&mut kernel, &wanted);
+            assert!(!host.interface_pins().is_empty());
+
+            // The daemon that lives learns it from the plan.
+            host.ip("link del bwk101");
+            let plan = Plan {
+                operations: vec![Operation::Detach(101)],
+            };
+            kernel
+                .apply(&plan)
+                .expect("an interface that is gone is no error");
+            assert_eq!(host.interface_pins(), BTreeSet::new());
+        });
+    }
+}
+
+#[test]
+fn an_interface_that_vanished_before_it_was_attached_is_told_from_other_failures() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let wanted = desired(Verdict::Allow, &[veth, 140]);
+        for mode in [Attach::Tcx, Attach::Clsact] {
+            let mut kernel = host.open(mode);
+            let plan = plan(kernel.observe().expect("observe"), &wanted).expect("it fits");
+            let errors = kernel.apply(&plan).expect_err("there is no interface 140");
+            let kinds: Vec<_> = errors.iter().map(|error| error.kind()).collect();
+            assert_eq!(kinds, [ErrorKind::InterfaceGone], "{errors}");
+            assert!(
+                errors.to_string().contains("bwk140 (ifindex 140)"),
+                "{errors}"
+            );
+            assert!(kernel.observe().expect("observe").attachments[&veth].sound);
+            assert!(!host.interface_pins().iter().any(|pin| pin.contains("140")));
+        }
+    });
+}
+
+#[test]
+fn a_policy_takes_effect_by_the_active_word_and_not_before() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let mut kernel = host.open(Attach::Auto);
+        reach(&mut kernel, &desired(Verdict::Allow, &[veth]));
+        let word = || {
+            let value = host
+                .pinned("maps-1/active")
+                .lookup(&0_u32.to_ne_bytes(), MapFlags::ANY)
+                .expect("read")
+                .expect("there is one");
+            Active::from_raw(u64::from_ne_bytes(value.try_into().expect("eight bytes")))
+        };
+        assert_eq!(
+            word(),
+            Active {
+                generation: 1,
+                slot: Slot::B
+            }
+        );
+
+        let wanted = desired(Verdict::Drop, &[veth]);
+        let mut plan = plan(kernel.observe().expect("observe"), &wanted).expect("it fits");
+        let publish = plan.operations.pop().expect("it is not empty");
+        assert_eq!(
+            publish,
+            Operation::Publish {
+                generation: 2,
+                slot: Slot::A
+            }
+        );
+        kernel.apply(&plan).expect("apply");
+        assert_eq!(
+            word(),
+            Active {
+                generation: 1,
+                slot: Slot::B
+            }
+        );
+        kernel
+            .apply(&Plan {
+                operations: vec![publish],
+            })
+            .expect("publish");
+        assert_eq!(
+            word(),
+            Active {
+                generation: 2,
+                slot: Slot::A
+            }
+        );
+        assert_reached(&mut kernel, &wanted);
+    });
+}
+
+#[test]
+fn a_failure_half_way_leaves_the_judging_policy_alone_and_the_next_plan_repairs_the_rest() {
+    on_a_host(|host| {
+        let mut kernel = host.open(Attach::Auto);
+        let first = desired(Verdict::Allow, &[]);
+        reach(&mut kernel, &first);
+        let active = kernel.observe().expect("observe").active;
+
+        // More prefixes than there is room for, which a plan would have refused.
+        let many: Vec<_> = (0..2000_u32)
+            .map(|n| {
+                let address = Ipv4Addr::from(0x0b00_0000 + n);
+                (
+                    IpNet::new(address.into(), 32).expect("a host"),
+                    IdentityNumber::lan(1),
+                )
+            })
+            .collect();
+        let change = NetworkChange {
+            remove: Vec::new(),
+            result: Arc::new(many.iter().copied().collect()),
+            set: many,
+        };
+        let overfull = Plan {
+            operations: vec![
+                Operation::AwaitReaders,
+                Operation::ChangeNetworks(active.slot.other(), change),
+                Operation::Publish {
+                    generation: active.generation + 1,
+                    slot: active.slot.other(),
+                },
+            ],
+        };
+        let errors = kernel.apply(&overfull).expect_err("it cannot fit");
+        assert!(errors.to_string().contains("networks4"), "{errors}");
+
+        let actual = kernel.observe().expect("observe");
+        assert_eq!(actual.active, active);
+        assert!(actual.standby().networks.len() > 100, "some were written");
+        assert_reached(&mut kernel, &first);
+        reach(&mut kernel, &desired(Verdict::Drop, &[]));
+    });
+}
+
+#[test]
+fn maps_of_another_size_are_replaced_with_their_connections_while_the_old_ones_judge() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let wanted = desired(Verdict::Allow, &[veth]);
+        let mut kernel = host.open(Attach::Auto);
+        reach(&mut kernel, &wanted);
+        insert_flow(host, "maps-1/flows", 1);
+        let before = tcx_programs(veth, Direction::Ingress);
+        drop(kernel);
+
+        let mut settings = host.settings(Attach::Auto);
+        settings.limits.flows = 2048;
+        let mut kernel = Kernel::open(settings.clone()).expect("open");
+        assert!(
+            matches!(kernel.adoption(), Adoption::Replaced(reason) if reason.contains("flows")),
+            "{}",
+            kernel.adoption()
+        );
+        assert_eq!(tcx_programs(veth, Direction::Ingress), before);
+        assert!(host.all_pins().contains("maps-1/bodies"));
+        let actual = kernel.observe().expect("observe");
+        assert!(!actual.attachments[&veth].sound);
+        assert_eq!(
+            actual.attachments[&veth].constants.as_ref(),
+            Some(&wanted.live.attachments[&veth].constants),
+            "who is behind an interface is known all the while"
+        );
+        // A connection that began in between.
+        insert_flow(host, "maps-1/flows", 2);
+        drop(kernel);
+
+        // The daemon dies before it got to the interfaces, and the next one goes on.
+        let mut kernel = Kernel::open(settings).expect("open");
+        assert_eq!(*kernel.adoption(), Adoption::Adopted);
+        reach(&mut kernel, &wanted);
+        assert!(!host.pins().join("maps-1").exists());
+        assert_eq!(kernel.reader().flows(10).expect("list").len(), 2);
+        assert!(kernel.observe().expect("observe").active.generation > 1);
+    });
+}
+
+#[test]
+fn a_set_of_maps_that_was_never_finished_is_removed() {
+    on_a_host(|host| {
+        drop(host.open(Attach::Auto));
+        std::fs::remove_file(host.pins().join("maps-1/layout")).expect("remove");
+        let kernel = host.open(Attach::Auto);
+        assert_eq!(*kernel.adoption(), Adoption::Fresh);
+        assert!(host.all_pins().contains("maps-1/layout"));
+    });
+}
+
+#[test]
+fn only_one_process_at_a_time_may_change_the_kernel() {
+    on_a_host(|host| {
+        let kernel = host.open(Attach::Auto);
+        let error = Kernel::open(host.settings(Attach::Auto)).expect_err("it is taken");
+        assert!(
+            error.to_string().contains("another bridgewall process"),
+            "{error}"
+        );
+        assert!(detach_all(&host.pins()).is_err());
+        drop(kernel);
+        host.open(Attach::Auto);
+    });
+}
+
+#[test]
+fn a_bpffs_is_mounted_where_there_is_none() {
+    on_a_host(|host| {
+        nix::mount::umount(host.bpffs()).expect("unmount");
+        let kernel = host.open(Attach::Auto);
+        assert!(kernel.mounted_bpffs());
+        drop(kernel);
+        assert!(!host.open(Attach::Auto).mounted_bpffs());
+    });
+}
+
+/// Enters a connection as a program would, `number` being its port, seen long ago if that is 1.
+fn insert_flow(host: &Host, map: &str, number: u16) {
+    let mut key = vec![0_u8; size_of::<abi::flow_key>()];
+    key[32..34].copy_from_slice(&number.to_be_bytes());
+    let protocol = std::mem::offset_of!(abi::flow_key, protocol);
+    key[protocol] = 17;
+    let mut flow = vec![0_u8; size_of::<abi::flow>()];
+    let seen = std::mem::offset_of!(abi::flow, last_seen);
+    let time: u64 = if number == 1 { 1 } else { u64::MAX };
+    flow[seen..seen + 8].copy_from_slice(&time.to_ne_bytes());
+    host.pinned(map)
+        .update(&key, &flow, MapFlags::ANY)
+        .expect("enter a connection");
+}
+
+#[test]
+fn connections_that_were_idle_for_too_long_are_removed_and_others_are_not() {
+    on_a_host(|host| {
+        let mut settings = host.settings(Attach::Auto);
+        settings.timeouts.new = 1;
+        let kernel = Kernel::open(settings).expect("open");
+        insert_flow(host, "maps-1/flows", 1);
+        insert_flow(host, "maps-1/flows", 2);
+        insert_flow(host, "maps-1/new_flows", 1);
+        assert_eq!(kernel.reader().flows(10).expect("list").len(), 3);
+        assert_eq!(kernel.reader().flows(2).expect("list").len(), 2);
+        assert_eq!(kernel.expire().expect("expire").flows, 2);
+        let left = kernel.reader().flows(10).expect("list");
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].opener.port.max(left[0].target.port), 2);
+    });
+}
+
+#[test]
+fn what_it_costs() {
+    on_a_host(|host| {
+        let began = Instant::now();
+        let mut kernel = host.open(Attach::Auto);
+        println!("open: {:?}", began.elapsed());
+        println!(
+            "verified instructions: {:?}",
+            kernel.verified_instructions()
+        );
+        let memory = kernel.reader().memory().expect("read");
+        assert!(memory["flows"] > 0);
+        println!("kernel memory: {} KiB", memory.values().sum::<u64>() / 1024);
+        let barrier = Plan {
+            operations: vec![Operation::AwaitReaders],
+        };
+        let began = Instant::now();
+        kernel.apply(&barrier).expect("wait");
+        println!("grace period: {:?}", began.elapsed());
+
+        let interfaces: Vec<u32> = (101..121).map(|index| host.veth(index)).collect();
+        for wanted in [
+            desired(Verdict::Allow, &interfaces),
+            desired(Verdict::Allow, &[]),
+        ] {
+            let began = Instant::now();
+            reach(&mut kernel, &wanted);
+            println!(
+                "{} interfaces: {:?}",
+                wanted.live.attachments.len(),
+                began.elapsed()
+            );
+        }
+        let began = Instant::now();
+        kernel.doubt();
+        kernel.observe().expect("observe");
+        println!("observe: {:?}", began.elapsed());
+    });
+}

@@ -1,0 +1,672 @@
+//! The real programs, loaded with maps of their own, and a small policy to fill them with.
+
+use std::mem::{MaybeUninit, offset_of};
+use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::sync::Mutex;
+
+use bridgewall::kernel::abi;
+use bridgewall::kernel::skeleton::{BridgewallSkel, BridgewallSkelBuilder};
+use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
+use libbpf_rs::{MapCore, MapFlags, ProgramInput, ProgramMut, RingBufferBuilder};
+
+use crate::node::{ENDPOINTS, Family, HOST_IDENTITY, INTERNET, LAN, Node};
+
+pub use abi::drop_reason as Reason;
+
+/// TC_ACT_UNSPEC and TC_ACT_SHOT.
+const PASS: u32 = u32::MAX;
+const SHOT: u32 = 2;
+
+const MARK_SHIFT: u32 = 16;
+/// Bits of the mark that are not ours, and must stay as they are.
+const FOREIGN_MARK: u32 = 0x0000_a55a;
+
+pub const JUDGED: u32 = 0x8000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Egress = 0,
+    Ingress = 1,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Allow = 0,
+    Audit = 1,
+    Drop = 2,
+    Deny = 3,
+}
+
+/// One entry of a policy: from one selector to another, both included.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    pub first: u32,
+    pub last: u32,
+    pub verdict: Verdict,
+    pub number: u32,
+    pub log: bool,
+}
+
+pub fn rule(verdict: Verdict, number: u32, first: u32, last: u32) -> Rule {
+    Rule {
+        first,
+        last,
+        verdict,
+        number,
+        log: false,
+    }
+}
+
+pub fn allow(number: u32, selector: u32) -> Rule {
+    rule(Verdict::Allow, number, selector, selector)
+}
+
+pub fn allow_all(number: u32) -> Rule {
+    rule(Verdict::Allow, number, 0, 0xff_ffff)
+}
+
+pub fn port(protocol: u8, port: u16) -> u32 {
+    u32::from(protocol) << 16 | u32::from(port)
+}
+
+pub fn icmp_selector(protocol: u8, kind: u8, code: u8) -> u32 {
+    port(protocol, u16::from(kind) << 8 | u16::from(code))
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Passed { mark: u32 },
+    Dropped(Reason),
+}
+
+impl Outcome {
+    #[track_caller]
+    pub fn passes(self, what: &str) {
+        assert!(matches!(self, Outcome::Passed { .. }), "{what}: {self:?}");
+    }
+
+    #[track_caller]
+    pub fn passes_marked(self, mark: u32, what: &str) {
+        assert_eq!(self, Outcome::Passed { mark }, "{what}");
+    }
+
+    #[track_caller]
+    pub fn drops(self, reason: Reason, what: &str) {
+        assert_eq!(self, Outcome::Dropped(reason), "{what}");
+    }
+}
+
+struct Template {
+    skeleton: BridgewallSkel<'static>,
+}
+
+/// A host with the nodes of [`Node`]. Egress is allowed, ingress to endpoints is not; the host
+/// allows both.
+pub struct Firewall {
+    skeleton: BridgewallSkel<'static>,
+    templates: Vec<Template>,
+    state: Mutex<State>,
+}
+
+struct State {
+    next_step: u32,
+    generation: u64,
+    slot: u8,
+}
+
+fn bytes_of<T: Copy>(value: &T) -> &[u8] {
+    // SAFETY: the types of the contract spell their padding out: every byte is initialised.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+fn from_bytes<T: Copy>(bytes: &[u8]) -> T {
+    assert!(bytes.len() >= size_of::<T>());
+    // SAFETY: long enough, and the types of the contract are integers all through.
+    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
+}
+
+pub fn address(ip: IpAddr) -> abi::address {
+    let octets = match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    };
+    from_bytes(&octets)
+}
+
+fn open(
+    configure: impl FnOnce(&mut bridgewall::kernel::skeleton::OpenBridgewallSkel<'static>),
+) -> BridgewallSkel<'static> {
+    let storage = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open = BridgewallSkelBuilder::default()
+        .open(storage)
+        .expect("open the skeleton");
+    let settings = &mut open.maps.rodata_data.as_mut().expect("settings").settings;
+    settings.mark_shift = MARK_SHIFT;
+    configure(&mut open);
+    open.load().expect("load: these tests need root")
+}
+
+impl Firewall {
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// With some settings or map sizes other than the defaults.
+    pub fn with(
+        configure: impl FnOnce(&mut bridgewall::kernel::skeleton::OpenBridgewallSkel<'static>),
+    ) -> Self {
+        let skeleton = open(|open| {
+            open.progs.from_endpoint.set_autoload(false);
+            open.progs.to_endpoint.set_autoload(false);
+            configure(open);
+        });
+        let mut firewall = Self {
+            skeleton,
+            templates: Vec::new(),
+            state: Mutex::new(State {
+                next_step: 0,
+                generation: 1,
+                slot: 0,
+            }),
+        };
+        for node in ENDPOINTS {
+            let template = firewall.load_template(&Self::constants(node));
+            firewall.templates.push(template);
+        }
+        firewall.install_bodies();
+        firewall.fill_inventory();
+        for slot in 0..2 {
+            firewall.fill_networks(slot);
+        }
+        firewall.default_policy();
+        firewall.publish();
+        firewall
+    }
+
+    pub fn constants(node: Node) -> abi::endpoint_constants {
+        let mut constants = abi::endpoint_constants {
+            number: node.number(),
+            flags: abi::endpoint_flag::ENDPOINT_NAMED.0,
+            mac: node.mac(),
+            ipv4_count: 1,
+            ipv6_count: 1,
+            ..Default::default()
+        };
+        constants.ipv4[0] = u32::from_ne_bytes(node.v4().octets());
+        constants.ipv6[0] = address(node.v6().into());
+        constants
+    }
+
+    fn load_template(&self, constants: &abi::endpoint_constants) -> Template {
+        let shared = &self.skeleton;
+        let skeleton = open(|open| {
+            let wanted = [
+                &mut open.progs.from_endpoint_body,
+                &mut open.progs.to_endpoint_body,
+            ];
+            for body in wanted {
+                body.set_autoload(false);
+            }
+            open.progs.drop_body.set_autoload(false);
+            let data = open.maps.rodata_endpoint_data.as_mut().expect("constants");
+            data.endpoint_constants = *constants;
+            for mut map in open.open_object_mut().maps_mut() {
+                let name = map.name().to_owned();
+                let twin = shared_map(shared, name.to_str().expect("map name"));
+                if let Some(twin) = twin {
+                    map.reuse_fd(twin).expect("reuse a map");
+                }
+            }
+        });
+        Template { skeleton }
+    }
+
+    /// The same endpoint with other constants.
+    pub fn reload_template(&mut self, node: Node, constants: &abi::endpoint_constants) {
+        let template = self.load_template(constants);
+        self.templates[node.number() as usize - 1] = template;
+    }
+
+    fn install_bodies(&self) {
+        let progs = &self.skeleton.progs;
+        for (slot, program) in [
+            &progs.from_endpoint_body,
+            &progs.to_endpoint_body,
+            &progs.drop_body,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let fd = std::os::fd::AsRawFd::as_raw_fd(&program.as_fd());
+            self.write(&self.skeleton.maps.bodies, &(slot as u32), &(fd as u32));
+        }
+    }
+
+    pub fn remove_body(&self, body: abi::body) {
+        self.skeleton
+            .maps
+            .bodies
+            .delete(&body.0.to_ne_bytes())
+            .expect("remove a body");
+    }
+
+    fn write<K: Copy, V: Copy>(&self, map: &impl MapCore, key: &K, value: &V) {
+        map.update(bytes_of(key), bytes_of(value), MapFlags::ANY)
+            .unwrap_or_else(|error| panic!("write {:?}: {error}", map.name()));
+    }
+
+    fn fill_inventory(&self) {
+        for node in ENDPOINTS {
+            self.set_endpoint(node, [node.identity(); 2]);
+            for family in [Family::V4, Family::V6] {
+                self.set_address(node.address(family), 0, Some(node.number()));
+            }
+            self.set_address(node.link_local().into(), node.bridge(), Some(node.number()));
+        }
+        for family in [Family::V4, Family::V6] {
+            self.set_address(Node::Host.address(family), 0, Some(0));
+        }
+        self.set_address(Node::Host.link_local().into(), 100, Some(0));
+    }
+
+    pub fn set_endpoint(&self, node: Node, identity: [u32; 2]) {
+        let record = abi::endpoint {
+            identity,
+            ifindex: node.ifindex(),
+            bridge: node.bridge(),
+        };
+        self.write(&self.skeleton.maps.endpoints, &node.number(), &record);
+    }
+
+    /// Whose an address is; 0 is the host, `None` nobody on this host.
+    pub fn set_address(&self, ip: IpAddr, zone: u32, endpoint: Option<u32>) {
+        let key = abi::local_address_key {
+            address: address(ip),
+            zone,
+        };
+        let map = &self.skeleton.maps.addresses;
+        match endpoint {
+            Some(endpoint) => self.write(map, &key, &abi::local_address { endpoint }),
+            None => map.delete(bytes_of(&key)).expect("remove an address"),
+        }
+    }
+
+    fn fill_networks(&self, slot: u32) {
+        for (network, length, identity) in [
+            ("0.0.0.0", 0, INTERNET),
+            ("10.0.0.0", 8, LAN),
+            ("172.16.0.0", 12, LAN),
+            ("192.168.0.0", 16, LAN),
+            ("224.0.0.0", 4, LAN),
+            ("255.255.255.255", 32, LAN),
+            ("::", 0, INTERNET),
+            ("fc00::", 7, LAN),
+            ("fe80::", 10, LAN),
+            ("ff00::", 8, LAN),
+        ] {
+            self.set_network(slot, network.parse().expect("address"), length, identity);
+        }
+    }
+
+    pub fn set_network(&self, slot: u32, ip: IpAddr, length: u32, identity: u32) {
+        let value = abi::network { identity };
+        match ip {
+            IpAddr::V4(ip) => {
+                let key = abi::network4_key {
+                    prefix_length: 32 + length,
+                    slot,
+                    address: u32::from_ne_bytes(ip.octets()),
+                };
+                self.write(&self.skeleton.maps.networks4, &key, &value);
+            }
+            IpAddr::V6(ip) => {
+                let key = abi::network6_key {
+                    prefix_length: 32 + length,
+                    slot,
+                    address: address(ip.into()).word,
+                };
+                self.write(&self.skeleton.maps.networks6, &key, &value);
+            }
+        }
+    }
+
+    /// Takes the networks of one family away.
+    pub fn remove_default_route(&self, slot: u32) {
+        let key = abi::network4_key {
+            prefix_length: 32,
+            slot,
+            address: 0,
+        };
+        self.skeleton
+            .maps
+            .networks4
+            .delete(bytes_of(&key))
+            .expect("remove the default route");
+    }
+
+    fn default_policy(&self) {
+        for slot in 0..2 {
+            let pass = self.add_steps(Verdict::Allow, &[]);
+            let block = self.add_steps(Verdict::Drop, &[]);
+            let host = abi::identity_record {
+                generic: [[pass; 4], [pass; 4]],
+            };
+            let endpoint = abi::identity_record {
+                generic: [[pass; 4], [block; 4]],
+            };
+            self.set_identity(slot, HOST_IDENTITY, &host);
+            for node in ENDPOINTS {
+                self.set_identity(slot, node.identity(), &endpoint);
+            }
+        }
+    }
+
+    pub fn set_identity(&self, slot: u8, identity: u32, record: &abi::identity_record) {
+        let index = u32::from(slot) * (abi::limit::LOCAL_IDENTITY_MAX.0 + 1) + identity;
+        self.write(&self.skeleton.maps.identities, &index, record);
+    }
+
+    /// Writes a list that does as `rules` say, which must be in order, and elsewhere as `default`.
+    pub fn add_steps(&self, default: Verdict, rules: &[Rule]) -> abi::step_list {
+        let step = |from, verdict: Verdict, rule, log| abi::policy_step {
+            from,
+            rule,
+            verdict: verdict as u8,
+            flags: u8::from(log),
+            _pad: 0,
+        };
+        let mut steps = vec![step(0, default, 0, false)];
+        for rule in rules {
+            if steps.last().is_some_and(|last| last.from == rule.first) {
+                steps.pop();
+            }
+            steps.push(step(rule.first, rule.verdict, rule.number, rule.log));
+            steps.push(step(rule.last + 1, default, 0, false));
+        }
+        let mut state = self.state.lock().unwrap();
+        let list = abi::step_list {
+            first: state.next_step,
+            count: steps.len() as u32,
+        };
+        for (index, step) in (list.first..).zip(&steps) {
+            self.write(&self.skeleton.maps.steps, &index, step);
+        }
+        state.next_step += list.count;
+        list
+    }
+
+    /// What `subject` does with `peer` on its side, in the judging slot: as `rules` say, else drop
+    /// on ingress and allow on egress.
+    pub fn set_rules(&self, side: Side, subject: Node, peer: Node, rules: &[Rule]) {
+        let slot = self.state.lock().unwrap().slot;
+        self.set_rules_in(slot, side, subject, peer.identity(), rules);
+    }
+
+    pub fn set_rules_in(&self, slot: u8, side: Side, subject: Node, peer: u32, rules: &[Rule]) {
+        let default = match side {
+            Side::Egress => Verdict::Allow,
+            Side::Ingress => Verdict::Drop,
+        };
+        let list = self.add_steps(default, rules);
+        let key = abi::policy_key {
+            slot,
+            side: side as u8,
+            subject: subject.identity() as u16,
+            peer,
+        };
+        self.write(&self.skeleton.maps.policy, &key, &list);
+    }
+
+    /// `subject` takes everything from `peer`.
+    pub fn open_to(&self, subject: Node, peer: Node) {
+        self.set_rules(Side::Ingress, subject, peer, &[allow_all(1)]);
+    }
+
+    fn publish(&self) {
+        let state = self.state.lock().unwrap();
+        let active = state.generation << 1 | u64::from(state.slot);
+        self.write(&self.skeleton.maps.active, &0u32, &active);
+    }
+
+    /// As after any change of policy or inventory: all flows are to be judged again.
+    pub fn next_generation(&self) {
+        self.state.lock().unwrap().generation += 1;
+        self.publish();
+    }
+
+    /// As after a change of policy: the other slot judges.
+    pub fn switch_slot(&self) {
+        self.state.lock().unwrap().slot ^= 1;
+        self.next_generation();
+    }
+
+    pub fn unpublish(&self) {
+        self.write(&self.skeleton.maps.active, &0u32, &0u64);
+    }
+
+    pub fn observe_allowed(&self) {
+        let flags = abi::observe_flag::OBSERVE_ALLOWED.0;
+        self.write(&self.skeleton.maps.observe, &0u32, &flags);
+    }
+
+    /// What `node` sends.
+    pub fn from(&self, node: Node, frame: &[u8]) -> Outcome {
+        let template = &self.templates[node.number() as usize - 1];
+        self.run(&template.skeleton.progs.from_endpoint, frame, 0, 0)
+    }
+
+    /// What reaches `node` with a mark.
+    pub fn to(&self, node: Node, frame: &[u8], mark: u32) -> Outcome {
+        self.to_through(node, frame, mark, 0)
+    }
+
+    /// What reaches `node` after it came in by an interface of the host.
+    pub fn to_through(&self, node: Node, frame: &[u8], mark: u32, ingress_ifindex: u32) -> Outcome {
+        let template = &self.templates[node.number() as usize - 1];
+        let program = &template.skeleton.progs.to_endpoint;
+        self.run(program, frame, mark, ingress_ifindex)
+    }
+
+    fn run(&self, program: &ProgramMut<'_>, frame: &[u8], mark: u32, ingress: u32) -> Outcome {
+        let before = self.drops();
+        let mut context = [0u8; size_of::<abi::__sk_buff>()];
+        let mut context_out = context;
+        let mut set = |offset: usize, value: u32| {
+            context[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+        };
+        let mark_offset = offset_of!(abi::__sk_buff, mark);
+        set(mark_offset, mark << MARK_SHIFT | FOREIGN_MARK);
+        set(offset_of!(abi::__sk_buff, ingress_ifindex), ingress);
+        let output = program
+            .test_run(ProgramInput {
+                context_in: Some(&mut context),
+                context_out: Some(&mut context_out),
+                data_in: Some(frame),
+                ..Default::default()
+            })
+            .expect("test run");
+        let verdict = output.return_value;
+        let mark: u32 = from_bytes(&context_out[mark_offset..]);
+        assert_eq!(mark & 0xffff, FOREIGN_MARK, "foreign bits of the mark");
+
+        let counted: Vec<u32> = (0..Reason::DROP_REASONS.0)
+            .filter(|&reason| self.drops()[reason as usize] != before[reason as usize])
+            .collect();
+        match verdict {
+            PASS => {
+                assert_eq!(counted, [0u32; 0], "a packet that passes is no drop");
+                Outcome::Passed {
+                    mark: mark >> MARK_SHIFT,
+                }
+            }
+            SHOT => {
+                assert_eq!(counted.len(), 1, "one reason for each drop: {counted:?}");
+                Outcome::Dropped(Reason(counted[0]))
+            }
+            other => panic!("verdict {other}"),
+        }
+    }
+
+    fn drops(&self) -> Vec<u64> {
+        (0..Reason::DROP_REASONS.0)
+            .map(|reason| self.sum(&self.skeleton.maps.drops, reason).packets)
+            .collect()
+    }
+
+    fn sum(&self, map: &impl MapCore, index: u32) -> abi::counter {
+        let values = map
+            .lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY)
+            .expect("read a counter")
+            .expect("an array has all its entries");
+        values.iter().fold(abi::counter::default(), |sum, value| {
+            let counter: abi::counter = from_bytes(value);
+            abi::counter {
+                packets: sum.packets + counter.packets,
+                bytes: sum.bytes + counter.bytes,
+            }
+        })
+    }
+
+    /// Connections that a rule has decided.
+    pub fn rule_hits(&self, rule: u32) -> u64 {
+        self.sum(&self.skeleton.maps.rule_hits, rule).packets
+    }
+
+    /// Packets of one endpoint: passed from it, passed to it, dropped from it, dropped to it.
+    pub fn traffic(&self, node: Node) -> [u64; 4] {
+        let values = self
+            .skeleton
+            .maps
+            .endpoint_traffic
+            .lookup_percpu(&node.number().to_ne_bytes(), MapFlags::ANY)
+            .expect("read a counter")
+            .expect("an array has all its entries");
+        values.iter().fold([0; 4], |sum, value| {
+            let counters: abi::endpoint_counters = from_bytes(value);
+            [
+                sum[0] + counters.passed[0].packets,
+                sum[1] + counters.passed[1].packets,
+                sum[2] + counters.dropped[0].packets,
+                sum[3] + counters.dropped[1].packets,
+            ]
+        })
+    }
+
+    /// Events lost, by cause.
+    pub fn losses(&self, cause: abi::event_loss) -> u64 {
+        self.skeleton
+            .maps
+            .event_losses
+            .lookup_percpu(&cause.0.to_ne_bytes(), MapFlags::ANY)
+            .expect("read a counter")
+            .expect("an array has all its entries")
+            .iter()
+            .map(|value| from_bytes::<u64>(value))
+            .sum()
+    }
+
+    /// All entries of the table of answered connections.
+    pub fn flows(&self) -> Vec<(abi::flow_key, abi::flow)> {
+        entries(&self.skeleton.maps.flows)
+    }
+
+    /// All entries of the table of new connections.
+    pub fn new_flows(&self) -> Vec<(abi::flow_key, abi::flow)> {
+        entries(&self.skeleton.maps.new_flows)
+    }
+
+    /// As if all connections had last been used that long ago.
+    pub fn age_flows(&self, seconds: u64) {
+        let age = |mut flow: abi::flow| {
+            flow.last_seen = flow.last_seen.saturating_sub(seconds * 1_000_000_000);
+            flow
+        };
+        for (key, flow) in self.flows() {
+            self.write(&self.skeleton.maps.flows, &key, &age(flow));
+        }
+        for (key, flow) in self.new_flows() {
+            self.write(&self.skeleton.maps.new_flows, &key, &age(flow));
+        }
+    }
+
+    /// As if all first fragments had come that long ago.
+    pub fn age_fragments(&self, seconds: u64) {
+        let map = &self.skeleton.maps.fragments;
+        for (key, mut fragment) in entries::<abi::fragment_key, abi::fragment>(map) {
+            fragment.seen = fragment.seen.saturating_sub(seconds * 1_000_000_000);
+            self.write(map, &key, &fragment);
+        }
+    }
+
+    /// The events since the last call.
+    pub fn events(&self) -> Vec<abi::event> {
+        let mut events = Vec::new();
+        {
+            let mut builder = RingBufferBuilder::new();
+            builder
+                .add(&self.skeleton.maps.events, |bytes| {
+                    events.push(from_bytes(bytes));
+                    0
+                })
+                .expect("watch the ring buffer");
+            let ring = builder.build().expect("open the ring buffer");
+            ring.consume().expect("read the ring buffer");
+        }
+        events
+    }
+
+    /// The programs, with their names.
+    pub fn programs(&self) -> Vec<(&'static str, &ProgramMut<'static>)> {
+        let bodies = &self.skeleton.progs;
+        let template = &self.templates[0].skeleton.progs;
+        vec![
+            ("from_endpoint_body", &bodies.from_endpoint_body),
+            ("to_endpoint_body", &bodies.to_endpoint_body),
+            ("drop_body", &bodies.drop_body),
+            ("from_endpoint", &template.from_endpoint),
+            ("to_endpoint", &template.to_endpoint),
+        ]
+    }
+}
+
+fn entries<K: Copy, V: Copy>(map: &impl MapCore) -> Vec<(K, V)> {
+    map.keys()
+        .filter_map(|key| {
+            let value = map.lookup(&key, MapFlags::ANY).expect("read an entry")?;
+            Some((from_bytes(&key), from_bytes(&value)))
+        })
+        .collect()
+}
+
+/// The map of that name that all templates share; constants are each one's own.
+fn shared_map<'a>(
+    skeleton: &'a BridgewallSkel<'static>,
+    name: &str,
+) -> Option<std::os::fd::BorrowedFd<'a>> {
+    let maps = &skeleton.maps;
+    let map = match name {
+        "active" => &maps.active,
+        "observe" => &maps.observe,
+        "steps" => &maps.steps,
+        "policy" => &maps.policy,
+        "identities" => &maps.identities,
+        "networks4" => &maps.networks4,
+        "networks6" => &maps.networks6,
+        "addresses" => &maps.addresses,
+        "endpoints" => &maps.endpoints,
+        "new_flows" => &maps.new_flows,
+        "flows" => &maps.flows,
+        "fragments" => &maps.fragments,
+        "events" => &maps.events,
+        "event_limits" => &maps.event_limits,
+        "event_losses" => &maps.event_losses,
+        "drops" => &maps.drops,
+        "rule_hits" => &maps.rule_hits,
+        "endpoint_traffic" => &maps.endpoint_traffic,
+        "bodies" => &maps.bodies,
+        _ => return None,
+    };
+    Some(map.as_fd())
+}
