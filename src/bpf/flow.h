@@ -176,6 +176,9 @@ static __always_inline enum following follow_flow(struct __sk_buff *skb, struct 
 		if (replying)
 			return APART;
 	}
+	/* The same question with another code, which the key does not tell. */
+	if (!replying && is_icmp(headers) && selector_of(headers) != flow->selector)
+		return APART;
 	if (flow->generation != packet->generation) {
 		int again = judge_again(packet, headers, flow, replying);
 

@@ -41,11 +41,9 @@ static __always_inline int check_ipv6_sender(struct __sk_buff *skb)
 	next = ip->nexthdr;
 	if (next == IPPROTO_HOPOPTS || next == IPPROTO_ICMPV6) {
 		message = at(skb, ND_OFFSET, ND_SOLICIT_LENGTH);
-		if (!message)
-			return unreadable(skb, ND_OFFSET, ND_SOLICIT_LENGTH);
 		if (next == IPPROTO_HOPOPTS && is_membership(skb, &type))
 			return type == MLD_QUERY ? DROP_MULTICAST_QUERY : SENDER_LINK_UPKEEP;
-		if (next == IPPROTO_ICMPV6 && *message >= ND_ROUTER_SOLICIT &&
+		if (next == IPPROTO_ICMPV6 && message && *message >= ND_ROUTER_SOLICIT &&
 		    *message <= ND_REDIRECT)
 			return check_neighbour_discovery(skb, unspecified);
 	}

@@ -12,6 +12,7 @@ use libbpf_rs::{MapCore, MapFlags, ProgramInput, ProgramMut, RingBufferBuilder};
 
 use crate::node::{ENDPOINTS, Family, HOST_IDENTITY, INTERNET, LAN, Node};
 
+pub use abi::body as Body;
 pub use abi::drop_reason as Reason;
 
 /// TC_ACT_UNSPEC and TC_ACT_SHOT.
@@ -348,8 +349,7 @@ impl Firewall {
 
     fn default_policy(&self) {
         for slot in 0..2 {
-            let pass = self.add_steps(Verdict::Allow, &[]);
-            let block = self.add_steps(Verdict::Drop, &[]);
+            let (pass, block) = self.lists();
             let host = abi::identity_record {
                 generic: [[pass; 4], [pass; 4]],
             };
@@ -361,6 +361,14 @@ impl Firewall {
                 self.set_identity(slot, node.identity(), &endpoint);
             }
         }
+    }
+
+    /// Two lists for all traffic: one that passes, one that drops.
+    pub fn lists(&self) -> (abi::step_list, abi::step_list) {
+        (
+            self.add_steps(Verdict::Allow, &[]),
+            self.add_steps(Verdict::Drop, &[]),
+        )
     }
 
     pub fn set_identity(&self, slot: u8, identity: u32, record: &abi::identity_record) {
@@ -469,6 +477,22 @@ impl Firewall {
         self.run(program, frame, mark, ingress_ifindex)
     }
 
+    /// Whether the verdict is a drop that nothing counts.
+    pub fn is_dropped_silently(&self, node: Node, frame: &[u8]) -> bool {
+        let before = self.drops();
+        let template = &self.templates[node.number() as usize - 1];
+        let output = template
+            .skeleton
+            .progs
+            .from_endpoint
+            .test_run(ProgramInput {
+                data_in: Some(frame),
+                ..Default::default()
+            })
+            .expect("test run");
+        output.return_value == SHOT && self.drops() == before
+    }
+
     fn run(&self, program: &ProgramMut<'_>, frame: &[u8], mark: u32, ingress: u32) -> Outcome {
         let before = self.drops();
         let mut context = [0u8; size_of::<abi::__sk_buff>()];
@@ -491,8 +515,9 @@ impl Firewall {
         let mark: u32 = from_bytes(&context_out[mark_offset..]);
         assert_eq!(mark & 0xffff, FOREIGN_MARK, "foreign bits of the mark");
 
+        let after = self.drops();
         let counted: Vec<u32> = (0..Reason::DROP_REASONS.0)
-            .filter(|&reason| self.drops()[reason as usize] != before[reason as usize])
+            .filter(|&reason| after[reason as usize] != before[reason as usize])
             .collect();
         match verdict {
             PASS => {
@@ -580,7 +605,7 @@ impl Firewall {
     /// As if all connections had last been used that long ago.
     pub fn age_flows(&self, seconds: u64) {
         let age = |mut flow: abi::flow| {
-            flow.last_seen = flow.last_seen.saturating_sub(seconds * 1_000_000_000);
+            flow.last_seen = flow.last_seen.wrapping_sub(seconds * 1_000_000_000);
             flow
         };
         for (key, flow) in self.flows() {
@@ -595,7 +620,7 @@ impl Firewall {
     pub fn age_fragments(&self, seconds: u64) {
         let map = &self.skeleton.maps.fragments;
         for (key, mut fragment) in entries::<abi::fragment_key, abi::fragment>(map) {
-            fragment.seen = fragment.seen.saturating_sub(seconds * 1_000_000_000);
+            fragment.seen = fragment.seen.wrapping_sub(seconds * 1_000_000_000);
             self.write(map, &key, &fragment);
         }
     }

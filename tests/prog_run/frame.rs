@@ -291,3 +291,12 @@ impl Arp {
         bytes
     }
 }
+
+/// The same frame behind a VLAN tag.
+pub fn vlan_tagged(frame: &[u8], tag: u16) -> Vec<u8> {
+    let mut tagged = frame[..12].to_vec();
+    tagged.extend(tag.to_be_bytes());
+    tagged.extend([0, 5]);
+    tagged.extend(&frame[12..]);
+    tagged
+}

@@ -2,7 +2,17 @@
 //! templates. Needs root, touches no interface.
 
 mod budget;
+mod errors;
 mod fixture;
+mod flows;
+mod fragments;
 mod frame;
+mod groups;
+mod icmp;
+mod neighbours;
 mod node;
+mod parser;
+mod receiver;
+mod report;
+mod sender;
 mod verdicts;

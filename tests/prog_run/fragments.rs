@@ -1,0 +1,233 @@
+//! Fragments: judged as the whole packet would be.
+
+use crate::fixture::{Firewall, Outcome, Reason, Side, allow, allow_all, icmp_selector, port};
+use crate::frame::{
+    ICMPV6, Ipv4, Ipv6, Payload, SYN, echo, frame, frame_v4, frame_v6, icmp, icmp_protocol, tcp,
+    udp, udp_with, unreachable,
+};
+use crate::node::{FAMILIES, Family, Node};
+
+/// One fragment of a packet from A to B.
+fn fragment(family: Family, id: u16, offset: u16, more: bool, payload: &Payload) -> Vec<u8> {
+    match family {
+        Family::V4 => {
+            let ip = Ipv4 {
+                id,
+                offset,
+                more_fragments: more,
+                ..Ipv4::new(Node::A.v4(), Node::B.v4())
+            };
+            frame_v4(Node::A, Node::B, &ip, payload)
+        }
+        Family::V6 => {
+            let ip = Ipv6::new(Node::A.v6(), Node::B.v6()).fragment(id.into(), offset, more);
+            frame_v6(Node::A, Node::B, &ip, payload)
+        }
+    }
+}
+
+/// The data of a later fragment.
+fn rest(protocol: u8, length: usize) -> Payload {
+    Payload {
+        protocol,
+        bytes: vec![0; length],
+    }
+}
+
+fn first_udp(port: u16) -> Payload {
+    udp_with(1000, port, &[0; 16])
+}
+
+fn dns_only() -> Firewall {
+    let firewall = Firewall::new();
+    firewall.set_rules(Side::Ingress, Node::B, Node::A, &[allow(1, port(17, 53))]);
+    firewall
+}
+
+#[test]
+fn later_fragments_follow_their_first() {
+    for family in FAMILIES {
+        let firewall = dns_only();
+        let send = |id, offset, more, payload: &Payload| {
+            firewall.from(Node::A, &fragment(family, id, offset, more, payload))
+        };
+        send(1, 0, true, &first_udp(53)).passes("first, allowed");
+        send(1, 24, true, &rest(17, 16)).passes("second");
+        send(1, 40, false, &rest(17, 5)).passes("last");
+        send(2, 0, true, &first_udp(54)).drops(Reason::DROP_POLICY_DEFAULT, "first, refused");
+        send(2, 24, false, &rest(17, 16)).drops(Reason::DROP_POLICY_DEFAULT, "its second");
+    }
+}
+
+#[test]
+fn later_fragment_without_its_first_is_dropped() {
+    for family in FAMILIES {
+        let firewall = dns_only();
+        let send = |id, offset, payload: &Payload| {
+            firewall.from(Node::A, &fragment(family, id, offset, true, payload))
+        };
+        send(1, 24, &rest(17, 16)).drops(Reason::DROP_FRAGMENT_UNKNOWN, "before the first");
+        send(1, 0, &first_udp(53)).passes("the first");
+        send(1, 24, &rest(17, 16)).passes("after the first");
+        send(2, 24, &rest(17, 16)).drops(Reason::DROP_FRAGMENT_UNKNOWN, "another packet's");
+    }
+}
+
+#[test]
+fn first_fragment_is_forgotten_after_a_while() {
+    for family in FAMILIES {
+        let firewall = dns_only();
+        let send = |offset, payload: &Payload| {
+            firewall.from(Node::A, &fragment(family, 1, offset, true, payload))
+        };
+        send(0, &first_udp(53)).passes("first");
+        firewall.age_fragments(29);
+        send(24, &rest(17, 16)).passes("in time");
+        firewall.age_fragments(3);
+        send(40, &rest(17, 16)).drops(Reason::DROP_FRAGMENT_UNKNOWN, "too late");
+    }
+}
+
+#[test]
+fn fragment_that_hides_or_rewrites_headers_is_dropped() {
+    for family in FAMILIES {
+        let firewall = Firewall::new();
+        firewall.open_to(Node::B, Node::A);
+        let send = |id, offset, more, payload: &Payload| -> Outcome {
+            firewall.from(Node::A, &fragment(family, id, offset, more, payload))
+        };
+        let cut = |mut payload: Payload, length| {
+            payload.bytes.truncate(length);
+            payload
+        };
+        send(1, 0, true, &cut(tcp(1, 2, SYN), 16))
+            .drops(Reason::DROP_FRAGMENT, "TCP header in two parts");
+        send(2, 0, true, &cut(udp(1, 2), 0)).drops(Reason::DROP_FRAGMENT, "no header at all");
+
+        let mut segment = tcp(1, 2, SYN);
+        segment.bytes.extend([0; 12]);
+        send(3, 0, true, &segment).passes("whole TCP header");
+        send(3, 8, true, &rest(6, 16)).drops(Reason::DROP_FRAGMENT, "over the TCP flags");
+        send(3, 16, true, &rest(6, 16)).drops(Reason::DROP_FRAGMENT, "over the header's end");
+        send(3, 24, false, &rest(6, 16)).passes("behind the TCP header");
+
+        send(4, 0, true, &first_udp(53)).passes("whole UDP header");
+        send(4, 8, false, &rest(17, 16)).passes("right behind it");
+    }
+}
+
+#[test]
+fn fragments_of_impossible_size_are_dropped() {
+    for family in FAMILIES {
+        let firewall = Firewall::new();
+        firewall.open_to(Node::B, Node::A);
+        let send = |offset, more, payload: &Payload| {
+            firewall.from(Node::A, &fragment(family, 1, offset, more, payload))
+        };
+        send(0, true, &first_udp(53)).passes("first");
+        send(65_528, false, &rest(17, 8)).drops(Reason::DROP_FRAGMENT, "beyond 64 KiB");
+        send(65_528, false, &rest(17, 7)).passes("up to 64 KiB");
+        send(24, true, &rest(17, 7)).drops(Reason::DROP_FRAGMENT, "not whole blocks");
+        send(24, false, &rest(17, 0)).drops(Reason::DROP_FRAGMENT, "empty");
+    }
+}
+
+#[test]
+fn fragmented_echo_is_judged_by_its_type() {
+    for family in FAMILIES {
+        let firewall = Firewall::new();
+        let (request, _) = echo(family);
+        let selector = icmp_selector(icmp_protocol(family), request, 0);
+        firewall.set_rules(Side::Ingress, Node::B, Node::A, &[allow(1, selector)]);
+        let mut ping = icmp(family, request, 0, 77);
+        ping.bytes.extend([0; 12]);
+        firewall
+            .from(Node::A, &fragment(family, 1, 0, true, &ping))
+            .passes("first");
+        firewall
+            .from(
+                Node::A,
+                &fragment(family, 1, 24, false, &rest(icmp_protocol(family), 9)),
+            )
+            .passes("second");
+        assert_eq!(firewall.new_flows().len(), 1, "one connection");
+    }
+}
+
+#[test]
+fn icmp_errors_and_neighbour_discovery_are_never_fragmented() {
+    for family in FAMILIES {
+        let firewall = Firewall::new();
+        firewall.open_to(Node::B, Node::A);
+        let quoted = frame(family, Node::B, Node::A, &udp(1, 2));
+        let mut error = unreachable(family, &quoted);
+        error.bytes.resize(error.bytes.len().next_multiple_of(8), 0);
+        firewall
+            .from(Node::A, &fragment(family, 1, 0, true, &error))
+            .drops(Reason::DROP_FRAGMENT, "error");
+    }
+    let firewall = Firewall::new();
+    let solicitation = Payload {
+        protocol: ICMPV6,
+        bytes: [
+            vec![135, 0, 0, 0, 0, 0, 0, 0],
+            Node::B.v6().octets().to_vec(),
+        ]
+        .concat(),
+    };
+    firewall
+        .from(Node::A, &fragment(Family::V6, 1, 0, true, &solicitation))
+        .drops(Reason::DROP_FRAGMENT, "solicitation");
+}
+
+#[test]
+fn receiver_follows_fragments_too() {
+    for family in FAMILIES {
+        let firewall = Firewall::new();
+        firewall.set_rules(Side::Ingress, Node::B, Node::World, &[allow_all(1)]);
+        let from_world = |offset, more, payload: &Payload| match family {
+            Family::V4 => {
+                let ip = Ipv4 {
+                    offset,
+                    more_fragments: more,
+                    ..Ipv4::new(Node::World.v4(), Node::B.v4())
+                };
+                frame_v4(Node::World, Node::B, &ip, payload)
+            }
+            Family::V6 => {
+                let ip = Ipv6::new(Node::World.v6(), Node::B.v6()).fragment(9, offset, more);
+                frame_v6(Node::World, Node::B, &ip, payload)
+            }
+        };
+        firewall
+            .to(Node::B, &from_world(24, false, &rest(17, 9)), 0)
+            .drops(Reason::DROP_FRAGMENT_UNKNOWN, "before the first");
+        firewall
+            .to(Node::B, &from_world(0, true, &first_udp(53)), 0)
+            .passes("first");
+        firewall
+            .to(Node::B, &from_world(24, false, &rest(17, 9)), 0)
+            .passes("last");
+    }
+}
+
+#[test]
+fn fragment_headers_cover_what_stands_before_the_transport_header() {
+    let firewall = Firewall::new();
+    firewall.open_to(Node::B, Node::A);
+    let options = [0, 0, 1, 4, 0, 0, 0, 0];
+    let first = Ipv6::new(Node::A.v6(), Node::B.v6())
+        .fragment(5, 0, true)
+        .with(60, &options);
+    firewall
+        .from(Node::A, &frame_v6(Node::A, Node::B, &first, &first_udp(53)))
+        .passes("first, with destination options");
+    let later = |offset| {
+        let ip = Ipv6::new(Node::A.v6(), Node::B.v6()).fragment(5, offset, true);
+        frame_v6(Node::A, Node::B, &ip, &rest(60, 8))
+    };
+    firewall
+        .from(Node::A, &later(8))
+        .drops(Reason::DROP_FRAGMENT, "over the UDP header");
+    firewall.from(Node::A, &later(16)).passes("behind it");
+}
