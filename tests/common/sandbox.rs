@@ -224,11 +224,12 @@ impl Sandbox {
     /// Removes a container and its interfaces.
     #[track_caller]
     pub fn remove(&mut self, name: &str) {
+        // The interface first: it would go with its namespace, but nobody could say when.
+        self.host.namespace.ip(&format!("link del {name}"));
         assert!(
             self.containers.remove(name).is_some(),
             "no container {name}"
         );
-        self.host.namespace.ip(&format!("link del {name}"));
     }
 
     /// A machine beyond the outside, where packets larger than `mtu` do not get through: the outside,

@@ -2,7 +2,7 @@
 
 use super::firewall;
 use crate::common::docker::Engine;
-use crate::common::frame::{UDP, Witness};
+use crate::common::frame::{TCP, Witness};
 use crate::common::verdict::Traffic::{Ping, Tcp};
 use crate::common::verdict::{Verdicts, why};
 use crate::common::{eventually, probe};
@@ -37,7 +37,7 @@ fn a_container_started_after_the_daemon_is_policed_from_its_first_packet() {
         .container("hasty")
         .label("role", "web")
         .script(&format!(
-            "while :; do echo hasty | nc -u -w 1 {} 9999 & usleep 10000; done",
+            "while :; do nc -w 1 {} 9999 & usleep 20000; done",
             db.node.ipv4
         ))
         .start(network);
@@ -45,9 +45,9 @@ fn a_container_started_after_the_daemon_is_policed_from_its_first_packet() {
     let stranger = engine.container("stranger").start(network);
     daemon.await_endpoints(4);
     let verdicts = Verdicts::of(&daemon);
-    for ship in [&web, &hasty] {
-        verdicts.allowed(&ship.node, &db.node, Tcp(3306));
-        verdicts.dropped(&ship.node, &db.node, Tcp(3307), why::DEFAULT);
+    for container in [&web, &hasty] {
+        verdicts.allowed(&container.node, &db.node, Tcp(3306));
+        verdicts.dropped(&container.node, &db.node, Tcp(3307), why::DEFAULT);
     }
     verdicts.dropped(&stranger.node, &db.node, Tcp(3306), why::DEFAULT);
     verdicts
@@ -56,7 +56,7 @@ fn a_container_started_after_the_daemon_is_policed_from_its_first_packet() {
             event["source"]["name"] == "bwtest-hasty" && event["destination"]["port"] == 9999
         });
     assert_eq!(
-        witness.for_port(UDP, 9999),
+        witness.for_port(TCP, 9999),
         0,
         "not one of its packets got through"
     );

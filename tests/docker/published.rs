@@ -31,7 +31,7 @@ fn a_published_port_is_judged_as_the_containers_port_and_the_real_client() {
     );
 
     // The published number is not what rules speak of, and other clients are not this one.
-    let daemon = firewall(&engine, &policy("internet", 18080), 1);
+    let daemon = firewall(&engine, &policy("lan", 80), 1);
     let monitor = daemon.monitor();
     for closed in [
         policy("internet", 18080),

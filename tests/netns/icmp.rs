@@ -50,7 +50,7 @@ on_both_hooks! {
         let (web, db) = (sandbox.container("web"), sandbox.container("db"));
         let verdicts = Verdicts::of(&daemon);
         verdicts.allowed(web, db, Icmp4(0, 0));
-        for traffic in [Ping, Icmp4(13, 0), Icmp6(128, 0), Icmp6(1, 0), Tcp(80)] {
+        for traffic in [Ping, Icmp4(13, 0), Icmp6(128, 0), Icmp6(139, 0), Tcp(80)] {
             verdicts.dropped(web, db, traffic, why::DEFAULT);
         }
     }

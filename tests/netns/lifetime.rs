@@ -23,7 +23,11 @@ on_both_hooks! {
         let mut daemon = firewall(&sandbox, attach, RULES);
         let [web, db] = ["web", "db"].map(|name| sandbox.container(name));
         let (allowed, forbidden) = (Service::tcp(&db.namespace, 80, "hello"), Service::tcp(&db.namespace, 81, "hello"));
-        let streams = db.sockets(5000).map(|to| Stream::udp(&web.namespace, &db.namespace, to));
+        let [ipv4, ipv6] = db.sockets(5000);
+        let streams = [
+            Stream::udp(&web.namespace, &db.namespace, ipv4),
+            Stream::tcp(&web.namespace, &db.namespace, ipv6),
+        ];
 
         daemon.kill();
         for stream in &streams {
@@ -77,8 +81,15 @@ on_both_hooks! {
         let pins = sandbox.place().pins();
         let left: Vec<_> = std::fs::read_dir(&pins).map(Iterator::collect).unwrap_or_default();
         assert!(left.is_empty(), "pins are left: {left:?}");
-        let disciplines = sandbox.host().namespace.run("tc", &["qdisc", "show"]);
-        assert!(!disciplines.contains("clsact"), "{disciplines}");
+        for interface in sandbox.names() {
+            for direction in ["ingress", "egress"] {
+                let filters = sandbox
+                    .host()
+                    .namespace
+                    .run("tc", &["filter", "show", "dev", interface, direction]);
+                assert_eq!(filters, "", "filters are left at {interface}");
+            }
+        }
 
         // And it can be switched on again.
         daemon.launch();
