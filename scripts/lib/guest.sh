@@ -122,7 +122,7 @@ guest_run() {
 	rm -rf "$output"
 	mkdir -p "$output"
 	timeout --kill-after=5 "$GUEST_SECONDS" qemu-system-x86_64 \
-		-accel tcg -cpu max -smp 1 -m 1024 -icount shift=0,sleep=off -rtc clock=vm \
+		-accel tcg -cpu max -smp 1 -m 1024 -icount shift=2,sleep=off -rtc clock=vm \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-serial "file:$output/console" -serial "file:$output/told" \
 		-kernel "$kernel/vmlinuz" -initrd "$initrd" \
