@@ -115,8 +115,11 @@ guest_libraries() {
 	{ ldd "$1" 2>/dev/null || true; } | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^\t\(\/[^ ]*\) (.*/\1/p'
 }
 
-# Boots a kernel and waits for its end; to be run in a subshell. What the guest told is in OUTPUT/told, the kernel's console in
-# OUTPUT/console, qemu's own words in OUTPUT/qemu.
+# Boots a kernel and waits for its end; to be run in a subshell. What the guest told is in OUTPUT/told,
+# the kernel's console in OUTPUT/console, qemu's own words in OUTPUT/qemu.
+#
+# The guest's clock counts its instructions, 4 ns each, and runs on at once when it has nothing to do:
+# so nothing in it is late because this machine is slow or busy.
 guest_run() {
 	local output=$1 kernel=$2 initrd=$3
 	rm -rf "$output"
