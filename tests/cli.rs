@@ -728,3 +728,33 @@ fn run_is_for_root() {
         stderr(&output)
     );
 }
+
+#[test]
+fn a_daemon_without_any_good_policy_does_not_start_and_leaves_nothing() {
+    // Below a folder that only root can change, or the policy would be refused for that.
+    let folder = tempfile::tempdir_in("/run").expect("this test needs root");
+    let path = |name: &str| folder.path().join(name);
+    let config = path("bridgewall.toml");
+    let text = format!(
+        "policy = {:?}\nstate_directory = {:?}\npin_directory = {:?}\n\
+         [control]\nsocket = {:?}\n[docker]\nenabled = false\n",
+        path("policy.toml"),
+        path("state"),
+        path("bpf/bridgewall"),
+        path("control.sock"),
+    );
+    fs::write(&config, text).expect("write the configuration");
+    fs::write(
+        path("policy.toml"),
+        "[[allow]]\nfrom = \"any\"\nto = \"nobody\"\n",
+    )
+    .expect("write");
+
+    let output = run(&["run", "--config", config.to_str().expect("text")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("policy.toml:3:"), "{said}");
+    assert!(said.contains("no good policy"), "{said}");
+    assert!(!path("bpf").exists(), "nothing was pinned");
+    assert!(!path("control.sock").exists());
+}

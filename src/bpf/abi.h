@@ -2,7 +2,7 @@
 /*
  * The contract between the programs and the daemon: every number, key and value that both sides
  * read or write. Nothing else is shared. The Rust side uses the types that the build generates from
- * this header, never a copy by hand; sizes and offsets are asserted here and in src/kernel/abi.rs.
+ * this header, never a copy by hand; sizes and offsets are asserted here and in src/kernel/layout.rs.
  * Numbers that Rust needs too are enumerators, because a #define is lost on the way there.
  *
  * Rules of the house: fixed-width integers, padding spelled out and zero, addresses and ports of a
@@ -345,7 +345,7 @@ struct event {
 	__u8 icmp_code;
 	__u16 byte_count; /* valid in `bytes` */
 	__u8 flags;
-	__u8 _pad;
+	__u8 _pad[5];
 	__u8 bytes[EVENT_BYTES];
 };
 
@@ -411,21 +411,31 @@ enum body {
 
 /* ---- Layout ------------------------------------------------------------------------------ */
 
-_Static_assert(sizeof(struct policy_step) == 12, "layout");
-_Static_assert(sizeof(struct step_list) == 8, "layout");
-_Static_assert(sizeof(struct policy_key) == 8, "layout");
-_Static_assert(sizeof(struct identity_record) == 64, "layout");
-_Static_assert(sizeof(struct local_address_key) == 20, "layout");
-_Static_assert(sizeof(struct endpoint) == 16, "layout");
-_Static_assert(sizeof(struct network4_key) == 12, "layout");
-_Static_assert(sizeof(struct network6_key) == 24, "layout");
-_Static_assert(sizeof(struct endpoint_constants) == 184, "layout");
-_Static_assert(sizeof(struct flow_key) == 44, "layout");
-_Static_assert(sizeof(struct flow) == 32, "layout");
-_Static_assert(sizeof(struct fragment_key) == 44, "layout");
-_Static_assert(sizeof(struct fragment) == 16, "layout");
-_Static_assert(sizeof(struct event) == 200, "layout");
-_Static_assert(sizeof(struct counter) == 16, "layout");
-_Static_assert(sizeof(struct endpoint_counters) == 64, "layout");
+/* The same numbers as in src/kernel/layout.rs. */
+#define ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == size, #type)
+#define ASSERT_OFFSET(type, field, offset)                                                         \
+	_Static_assert(__builtin_offsetof(struct type, field) == offset, #type "." #field)
+
+ASSERT_SIZE(policy_step, 12);
+ASSERT_SIZE(step_list, 8);
+ASSERT_SIZE(policy_key, 8);
+ASSERT_SIZE(identity_record, 64);
+ASSERT_SIZE(local_address_key, 20);
+ASSERT_SIZE(endpoint, 16);
+ASSERT_SIZE(network4_key, 12);
+ASSERT_SIZE(network6_key, 24);
+ASSERT_SIZE(endpoint_constants, 184);
+ASSERT_OFFSET(endpoint_constants, ipv6, 56);
+ASSERT_SIZE(flow_key, 44);
+ASSERT_OFFSET(flow_key, zone, 40);
+ASSERT_SIZE(flow, 32);
+ASSERT_OFFSET(flow, selector, 24);
+ASSERT_SIZE(fragment_key, 44);
+ASSERT_SIZE(fragment, 16);
+ASSERT_SIZE(event, 200);
+ASSERT_OFFSET(event, verdict, 88);
+ASSERT_OFFSET(event, bytes, 104);
+ASSERT_SIZE(counter, 16);
+ASSERT_SIZE(endpoint_counters, 64);
 
 #endif

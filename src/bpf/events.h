@@ -98,7 +98,7 @@ static __always_inline void fill_event(struct event *event, const struct packet 
 	event->icmp_type = headers->icmp_type;
 	event->icmp_code = headers->icmp_code;
 	event->flags = replying ? EVENT_REPLYING : 0;
-	event->_pad = 0;
+	__builtin_memset(event->_pad, 0, sizeof(event->_pad));
 }
 
 __noinline int report(struct __sk_buff *skb, const struct packet *packet, __u32 verdict,

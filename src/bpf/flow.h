@@ -44,12 +44,14 @@ static __always_inline bool is_less(const struct address *a, const struct addres
 	return false;
 }
 
-/* Returns whether the packet's source is the key's `low`. */
-static __always_inline bool make_flow_key(const struct headers *headers, __u32 bridge,
-					  struct flow_key *key)
+/* Returns whether the packet's source is the key's `low`. The key must be zeroed. */
+__noinline int make_flow_key(const struct headers *headers, __u32 bridge, struct flow_key *key)
 {
-	bool source_is_low = is_less(&headers->source, &headers->destination);
+	bool source_is_low;
 
+	if (!headers || !key)
+		return false;
+	source_is_low = is_less(&headers->source, &headers->destination);
 	key->low = source_is_low ? headers->source : headers->destination;
 	key->high = source_is_low ? headers->destination : headers->source;
 	key->low_port = source_is_low ? headers->source_port : headers->destination_port;

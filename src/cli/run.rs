@@ -9,6 +9,7 @@ use nix::unistd::geteuid;
 use super::{Answer, Failure, Global};
 use crate::config::Config;
 use crate::control::lock::DaemonLock;
+use crate::reconcile::policies::PolicyRefused;
 
 const EXAMPLES: &str = "\
 Enforcement does not end with the daemon: see `bridgewall stop --detach`. SIGHUP is `reload`, SIGTERM
@@ -93,5 +94,8 @@ fn start_log() {
 
 /// The daemon itself: the reconciler, until it is told to end.
 fn serve(config: Config, lock: DaemonLock) -> Result<(), Failure> {
-    crate::reconcile::run(config, lock).map_err(|error| Failure::Unusable(format!("{error:#}")))
+    crate::reconcile::run(config, lock).map_err(|error| match error.downcast::<PolicyRefused>() {
+        Ok(refused) => Failure::Wrong(refused.to_string()),
+        Err(error) => Failure::Unusable(format!("{error:#}")),
+    })
 }

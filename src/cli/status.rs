@@ -56,7 +56,11 @@ struct Page {
 impl Page {
     fn line(&mut self, title: &str, content: &str) {
         let bold = self.ansi(Ansi::new().bold());
-        let gap = INDENT.saturating_sub(title.len());
+        let gap = if content.is_empty() {
+            0
+        } else {
+            INDENT.saturating_sub(title.len())
+        };
         // Writing to a string does not fail.
         let _ = writeln!(self.text, "{bold}{title}{bold:#}{:gap$}{content}", "");
     }
@@ -112,7 +116,7 @@ fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
 fn policy(page: &mut Page, report: &StatusReport, now: UnixTime) {
     let policy = &report.policy;
     let committed = policy.committed_at.map_or_else(
-        || "never enforced".to_owned(),
+        || "enforced since before the daemon started".to_owned(),
         |time| format!("enforced {} ago", duration(time.age(now))),
     );
     page.line(

@@ -87,7 +87,7 @@ fn everything_that_is_wrong_is_said() {
     let mut report = healthy();
     report.healthy = false;
     report.reasons = vec!["1 endpoint is not armed: see `bridgewall list endpoints`".to_owned()];
-    report.policy.error = Some("policy.toml:3:1: unknown key `polcy`\nsecond line".to_owned());
+    report.policy.error = Some("policy.toml:3:1: unknown key `polcy`\n\nthird line".to_owned());
     report.endpoints.armed = 2;
     report.endpoints.unnamed = 1;
     report.attach.fallbacks = vec!["no tcx before Linux 6.6: clsact serves".to_owned()];
@@ -114,7 +114,8 @@ policy      revision 3, generation 12, enforced 10 s ago
             /etc/bridgewall/policy.toml
             the last change was refused:
             policy.toml:3:1: unknown key `polcy`
-            second line
+
+            third line
 endpoints   2 of 3 armed, 1 not named yet
 attached by tcx
             no tcx before Linux 6.6: clsact serves
@@ -129,11 +130,14 @@ memory      18.0 MiB in the kernel's maps
 }
 
 #[test]
-fn without_a_policy_nothing_was_ever_enforced() {
+fn what_an_earlier_daemon_enforced_is_told_as_that() {
     let mut report = healthy();
     report.policy.committed_at = None;
     let text = render(&report, NOW, Style::PLAIN);
-    assert!(text.contains("never enforced"), "{text}");
+    assert!(
+        text.contains("enforced since before the daemon started"),
+        "{text}"
+    );
 }
 
 #[test]

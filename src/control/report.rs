@@ -44,7 +44,7 @@ pub struct PolicyStatus {
     pub revision: u64,
     /// The number that the kernel knows the policy by.
     pub generation: u64,
-    /// When this generation began to judge.
+    /// When this generation began to judge; nothing if that was before the daemon started.
     pub committed_at: Option<UnixTime>,
     /// The last refusal; nothing after a good load.
     pub error: Option<String>,

@@ -50,7 +50,7 @@ plain! {
         time, generation, source, destination, source_identity, destination_identity,
         source_endpoint, destination_endpoint, egress_rule, ingress_rule, ifindex, endpoint,
         packet_length, source_port, destination_port, verdict, reason, side, hook, family, protocol,
-        icmp_type, icmp_code, byte_count, flags, _pad, bytes, __pad_196
+        icmp_type, icmp_code, byte_count, flags, _pad, bytes
     }
     counter { packets, bytes }
     endpoint_counters { passed, dropped }

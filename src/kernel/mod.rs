@@ -30,6 +30,7 @@ mod encode;
 mod error;
 mod events;
 mod flows;
+mod layout;
 mod loader;
 mod maps;
 mod observe;
@@ -49,7 +50,7 @@ pub use settings::KernelSettings;
 
 use crate::config::Attach;
 use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
-use crate::state::desired::{Attachment, TemplateConstants};
+use crate::state::desired::Attachment;
 use crate::state::numbers::{EndpointNumber, RuleNumber};
 use crate::state::plan::{Operation, Plan};
 use active::ActiveWord;
@@ -102,15 +103,18 @@ impl Kernel {
             settings: body_settings,
             predecessors,
             adoption,
-            verified,
+            mut verified,
         } = loader::load(&pins, &settings)?;
         // One template is built for nobody: an interface must not be the first to find out that this
         // kernel refuses it.
-        let nobody = TemplateConstants {
-            number: EndpointNumber::FIRST,
-            sender: None,
-        };
-        let tags = Template::load(&maps, &body_settings, &nobody)?.tags()?;
+        let template = Template::load(&maps, &body_settings, &template::fullest_constants())?;
+        let programs = template.info()?;
+        let tags = TemplateTags::new(&programs);
+        verified.extend(
+            ["from_endpoint", "to_endpoint"]
+                .into_iter()
+                .zip(programs.map(|program| program.verified_instructions)),
+        );
         let active = ActiveWord::map(&maps.active)?;
         let barrier = ReaderBarrier::new()
             .map_err(|error| Error::io("make a map of maps, to wait for readers", &error))?;
@@ -149,7 +153,7 @@ impl Kernel {
         self.features
     }
 
-    /// Instructions that the verifier looked at, by program body.
+    /// Instructions that the verifier looked at, by program; of a template with all that it can have.
     #[must_use]
     pub fn verified_instructions(&self) -> &[(&'static str, u32)] {
         &self.verified
@@ -444,13 +448,17 @@ impl KernelReader {
 }
 
 /// What libbpf says goes where everything else is logged. It warns of what is looked for and not
-/// found, too: errors that matter come back as errors, and the verifier's words are worth a warning.
+/// found, too, and of constants that bodies have no use for: errors that matter come back as errors,
+/// and the verifier's words are worth a warning.
 fn log_what_libbpf_says() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         libbpf_rs::set_print(Some((PrintLevel::Info, |level, text| {
             let text = text.trim_end();
-            if level == PrintLevel::Warn && !text.contains("Kernel error message") {
+            let harmless = ["Kernel error message", "failed to bind map"]
+                .iter()
+                .any(|known| text.contains(known));
+            if level == PrintLevel::Warn && !harmless {
                 log::warn!("{text}");
             } else {
                 log::debug!("{text}");

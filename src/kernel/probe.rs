@@ -50,12 +50,3 @@ impl fmt::Display for Features {
         f.write_str(if self.tcx { "tcx" } else { "clsact only" })
     }
 }
-
-impl fmt::Display for Mechanism {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcx => "tcx",
-            Self::Clsact => "clsact",
-        })
-    }
-}

@@ -2,6 +2,7 @@
 //! maps are those that are open already; the bodies are not loaded again.
 
 use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use libbpf_rs::skel::OpenSkel;
@@ -11,8 +12,10 @@ use super::encode;
 use super::error::{Error, Result};
 use super::loader::open_skeleton;
 use super::maps::Maps;
-use super::sys::{self, Direction};
-use crate::state::desired::TemplateConstants;
+use super::sys::{self, Direction, ProgramInfo};
+use crate::inventory::model::MacAddress;
+use crate::state::desired::{SENDER_ADDRESSES_MAX, Sender, TemplateConstants};
+use crate::state::numbers::EndpointNumber;
 
 /// The two programs of one interface, loaded and verified, attached to nothing.
 #[derive(Debug)]
@@ -28,6 +31,10 @@ pub(super) struct Template {
 pub(super) struct TemplateTags([[u8; 8]; 2]);
 
 impl TemplateTags {
+    pub(super) fn new(info: &[ProgramInfo; 2]) -> Self {
+        Self(info.each_ref().map(|program| program.tag))
+    }
+
     pub(super) fn of(&self, direction: Direction) -> [u8; 8] {
         self.0[direction as usize]
     }
@@ -83,17 +90,28 @@ impl Template {
         }
     }
 
-    /// What tells this build's templates from others'.
-    pub(super) fn tags(&self) -> Result<TemplateTags> {
-        let tag = |direction| {
+    /// What the kernel says of both programs.
+    pub(super) fn info(&self) -> Result<[ProgramInfo; 2]> {
+        let info = |direction| {
             sys::program_info(self.program(direction))
-                .map(|info| info.tag)
-                .map_err(|error| Error::io("read a template's tag", &error))
+                .map_err(|error| Error::io("read about a template", &error))
         };
-        Ok(TemplateTags([
-            tag(Direction::Ingress)?,
-            tag(Direction::Egress)?,
-        ]))
+        Ok([info(Direction::Ingress)?, info(Direction::Egress)?])
+    }
+}
+
+/// Constants that leave nothing out: what a kernel accepts for them, it accepts for any interface.
+pub(super) fn fullest_constants() -> TemplateConstants {
+    let last = SENDER_ADDRESSES_MAX as u8;
+    TemplateConstants {
+        number: EndpointNumber::FIRST,
+        sender: Some(Sender {
+            mac: MacAddress([2, 0, 0, 0, 0, 1]),
+            ipv4: (1..=last).map(|n| Ipv4Addr::new(192, 0, 2, n)).collect(),
+            ipv6: (1..=last)
+                .map(|n| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n.into()))
+                .collect(),
+        }),
     }
 }
 

@@ -150,6 +150,12 @@ impl Event {
             None => "the default allows it".to_owned(),
         };
         let here = EndpointNumber(raw.endpoint);
+        let hook = hook(raw);
+        // What comes out of an endpoint's interface was sent by it, whatever address it claims.
+        let source_endpoint = match (raw.source_endpoint, hook) {
+            (0, Hook::FromEndpoint) => raw.endpoint,
+            (known, _) => known,
+        };
         Self {
             time,
             verdict,
@@ -164,7 +170,7 @@ impl Event {
                 raw.family,
                 &raw.source,
                 port(raw, raw.source_port),
-                raw.source_endpoint,
+                source_endpoint,
                 raw.source_identity,
                 names,
             ),
@@ -180,11 +186,7 @@ impl Event {
             icmp: icmp(raw),
             endpoint: endpoint_name(here, names),
             ifindex: raw.ifindex,
-            hook: if u32::from(raw.hook) == abi::hook::HOOK_TO_ENDPOINT.0 {
-                Hook::ToEndpoint
-            } else {
-                Hook::FromEndpoint
-            },
+            hook,
             generation: raw.generation,
             length: raw.packet_length,
             bytes: hexadecimal(raw),
@@ -208,6 +210,14 @@ impl Peer {
             || self
                 .address
                 .is_some_and(|address| name.parse() == Ok(address))
+    }
+}
+
+fn hook(raw: &abi::event) -> Hook {
+    if u32::from(raw.hook) == abi::hook::HOOK_TO_ENDPOINT.0 {
+        Hook::ToEndpoint
+    } else {
+        Hook::FromEndpoint
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::host::Host;
 use super::pass::Pass;
-use super::policies::{Candidate, Policies, last_good};
+use super::policies::{Candidate, Policies, PolicyRefused, last_good};
 use super::store::Store;
 use super::trigger::{Batch, Bell, Trigger};
 use crate::compile::compiled::Compiled;
@@ -44,7 +44,8 @@ const EVENT_WAIT: Duration = Duration::from_millis(500);
 /// Runs the daemon until it is told to end.
 ///
 /// # Errors
-/// It cannot start: nothing was opened by the attempt.
+/// It cannot start: nothing was opened by the attempt. [`PolicyRefused`] if that is because of the
+/// policy files.
 pub fn run(config: Config, lock: DaemonLock) -> Result<()> {
     let (sender, triggers) = mpsc::channel();
     let bell = Bell(sender);
@@ -135,6 +136,8 @@ impl Daemon {
             config,
         };
         daemon.watch_files();
+        // What changed before the watch began.
+        bell.ring(Trigger::Files);
         daemon.begin(candidate)?;
         daemon.read_events()?;
         Ok(daemon)
@@ -147,7 +150,7 @@ impl Daemon {
             Err(refusal) => refusal,
         };
         let Some(last_good) = last_good(&self.store)? else {
-            bail!("{refusal}\nthere is no good policy to fall back on");
+            bail!(PolicyRefused(refusal));
         };
         self.policies.refuse(refusal);
         let pass = Pass::prepare(self, &last_good.policy).map_err(anyhow::Error::msg)?;
@@ -372,7 +375,11 @@ impl Daemon {
                 .iter()
                 .filter(|remark| !self.remarks.contains(remark))
             {
-                log::warn!("{remark}");
+                if remark.is_trouble() {
+                    log::warn!("{remark}");
+                } else {
+                    log::info!("{remark}");
+                }
             }
             self.remarks = pass.remarks;
         }

@@ -1,6 +1,7 @@
 //! Which policy is in force, which one was refused last, and the one to begin with.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,12 +14,20 @@ use crate::policy::{Snapshot, Trust, drop_in_folder, load_with_snapshot};
 /// Name of the last good policy in the [`Store`].
 const LAST_GOOD: &str = "last-good-policy";
 
+/// There is no policy to enforce: the files are refused, and no good one was kept. The daemon cannot
+/// start until somebody mends the files.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}\nthere is no good policy to fall back on")]
+pub struct PolicyRefused(pub String);
+
 /// A policy that was read and is valid in itself, but not in force yet.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// What it says.
     pub policy: Arc<Policy>,
     snapshot: Snapshot,
+    /// Whether it is what the files say, and not what was kept of them.
+    from_files: bool,
 }
 
 /// The policy in force and what is known of the files.
@@ -28,10 +37,10 @@ pub struct Policies {
     policy: Arc<Policy>,
     revision: u64,
     error: Option<String>,
-    /// Of the texts that were read last, good or bad.
-    seen: u64,
     /// What the last load read or missed.
     files: Vec<PathBuf>,
+    /// The state of all those at the last load, good or bad.
+    seen: Vec<FileState>,
 }
 
 impl Policies {
@@ -40,18 +49,23 @@ impl Policies {
     /// # Errors
     /// The files are refused, and no good policy was kept.
     pub fn open(path: &Path, store: &Store) -> Result<(Self, Candidate)> {
+        let before = states(watched(path, &[]));
         let (snapshot, read) = load_with_snapshot(path, Trust::RootOnly);
-        let seen = fingerprint(&snapshot);
         let (candidate, files, error) = match read {
             Ok(policy) => {
                 let files = policy.files.clone();
                 let policy = Arc::new(policy);
-                (Candidate { policy, snapshot }, files, None)
+                let candidate = Candidate {
+                    policy,
+                    snapshot,
+                    from_files: true,
+                };
+                (candidate, files, None)
             }
             Err(report) => {
                 let refusal = report.render(false);
                 let Some(candidate) = last_good(store)? else {
-                    bail!("{refusal}\nthere is no good policy to fall back on");
+                    bail!(PolicyRefused(refusal));
                 };
                 log::error!("policy refused, the last good one is in force:\n{refusal}");
                 (candidate, report.files().to_vec(), Some(refusal))
@@ -62,36 +76,39 @@ impl Policies {
             policy: Arc::clone(&candidate.policy),
             revision: 0,
             error,
-            seen,
+            seen: seen(before, watched(path, &files)),
             files,
         };
         Ok((policies, candidate))
     }
 
-    /// Reads the files again; `None` if nobody asked for it (`forced`) and nothing in them changed.
+    /// Reads the files again; `None` if nobody asked for it (`forced`) and none of them was touched.
     ///
     /// # Errors
     /// They are refused: all the reasons. The policy in force stays.
     pub fn read(&mut self, forced: bool) -> Option<Result<Candidate, String>> {
-        let (snapshot, read) = load_with_snapshot(&self.path, Trust::RootOnly);
-        let seen = fingerprint(&snapshot);
-        if !forced && seen == self.seen {
+        // Before they are read: what changes while they are is looked at again.
+        let before = states(self.watched());
+        if !forced && before == self.seen {
             return None;
         }
-        self.seen = seen;
-        Some(match read {
+        let (snapshot, read) = load_with_snapshot(&self.path, Trust::RootOnly);
+        let read = match read {
             Ok(policy) => {
                 self.files.clone_from(&policy.files);
                 Ok(Candidate {
                     policy: Arc::new(policy),
                     snapshot,
+                    from_files: true,
                 })
             }
             Err(report) => {
                 self.files = report.files().to_vec();
                 Err(report.render(false))
             }
-        })
+        };
+        self.seen = seen(before, self.watched());
+        Some(read)
     }
 
     /// The candidate is in force. It is kept as the last good one; that this failed is reported, for
@@ -99,7 +116,7 @@ impl Policies {
     ///
     /// A refusal of the files is over only when it is the files' policy that is accepted.
     pub fn accept(&mut self, candidate: Candidate, store: &Store) {
-        if fingerprint(&candidate.snapshot) == self.seen {
+        if candidate.from_files {
             self.error = None;
         }
         self.policy = candidate.policy;
@@ -136,11 +153,32 @@ impl Policies {
     /// Everything in which a change may matter.
     #[must_use]
     pub fn watched(&self) -> Vec<PathBuf> {
-        let mut paths = self.files.clone();
-        paths.push(self.path.clone());
-        paths.push(drop_in_folder(&self.path));
-        paths
+        watched(&self.path, &self.files)
     }
+}
+
+fn watched(path: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
+    let mut paths = files.to_vec();
+    paths.extend([path.to_owned(), drop_in_folder(path)]);
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+}
+
+fn states(paths: Vec<PathBuf>) -> Vec<FileState> {
+    paths.into_iter().map(FileState::of).collect()
+}
+
+/// The states of these files; as they were before the load, if they were looked at then.
+fn seen(before: Vec<FileState>, paths: Vec<PathBuf>) -> Vec<FileState> {
+    let state = |path: PathBuf| {
+        before
+            .iter()
+            .find(|state| state.path == path)
+            .cloned()
+            .unwrap_or_else(|| FileState::of(path))
+    };
+    paths.into_iter().map(state).collect()
 }
 
 /// The policy that was in force last, if one was kept.
@@ -155,6 +193,7 @@ pub(super) fn last_good(store: &Store) -> Result<Option<Candidate>> {
         Ok(policy) => Ok(Some(Candidate {
             policy: Arc::new(policy),
             snapshot,
+            from_files: false,
         })),
         Err(report) => bail!(
             "the last good policy is refused too, by this version:\n{}",
@@ -163,8 +202,32 @@ pub(super) fn last_good(store: &Store) -> Result<Option<Candidate>> {
     }
 }
 
-fn fingerprint(snapshot: &Snapshot) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    snapshot.hash(&mut hasher);
-    hasher.finish()
+/// What tells that a file, or a link on its last step, was touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FileState {
+    path: PathBuf,
+    /// Of the link itself and of what it leads to: device, inode, size, and the time of the last
+    /// change of any kind.
+    link: Option<(u64, u64, u64, i64, i64)>,
+    target: Option<(u64, u64, u64, i64, i64)>,
+}
+
+impl FileState {
+    fn of(path: PathBuf) -> Self {
+        let state = |metadata: std::io::Result<fs::Metadata>| {
+            let metadata = metadata.ok()?;
+            Some((
+                metadata.dev(),
+                metadata.ino(),
+                metadata.size(),
+                metadata.ctime(),
+                metadata.ctime_nsec(),
+            ))
+        };
+        Self {
+            link: state(fs::symlink_metadata(&path)),
+            target: state(fs::metadata(&path)),
+            path,
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What the kernel holds: read back from it, and carried on with every operation that is done.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -100,6 +101,15 @@ pub enum Mechanism {
     Tcx,
     /// Filters of a clsact queueing discipline.
     Clsact,
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        })
+    }
 }
 
 /// What of ours is attached to one interface.

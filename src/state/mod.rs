@@ -17,6 +17,8 @@ mod convergence;
 pub mod desired;
 pub mod diff;
 mod lists;
+#[cfg(test)]
+mod machine;
 pub mod numbers;
 pub mod plan;
 pub mod steps;

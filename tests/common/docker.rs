@@ -129,33 +129,39 @@ impl Engine {
         self.outside.insert(node)
     }
 
+    /// Removes whatever tests have made, as far as that is possible: what was not there to remove, or
+    /// would not go, is no reason to fail a test that did not leave it.
     fn clear(&self) {
+        let attempt = |arguments: &[&str]| {
+            let output = Command::new("docker").args(arguments).output();
+            output.map_or_else(
+                |_| String::new(),
+                |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+            )
+        };
         let ours = format!("label={LABEL}");
-        let listed = docker(&["ps", "--all", "--quiet", "--filter", &ours]);
-        let containers: Vec<&str> = listed.split_whitespace().collect();
-        if !containers.is_empty() {
-            docker(&[&["rm", "--force", "--volumes"], &containers[..]].concat());
+        for (list, remove) in [
+            (&["ps", "--all"][..], &["rm", "--force", "--volumes"][..]),
+            (&["network", "ls"], &["network", "rm"]),
+        ] {
+            let listed = attempt(&[list, &["--quiet", "--filter", &ours]].concat());
+            let names: Vec<&str> = listed.split_whitespace().collect();
+            if !names.is_empty() {
+                attempt(&[remove, &names].concat());
+            }
         }
-        let listed = docker(&["network", "ls", "--quiet", "--filter", &ours]);
-        let networks: Vec<&str> = listed.split_whitespace().collect();
-        if !networks.is_empty() {
-            docker(&[&["network", "rm"], &networks[..]].concat());
-        }
-        let left = self.place.namespace.inside(|| {
+        // It is there only after a test that was killed, or failed.
+        let _ = self.place.namespace.inside(|| {
             Command::new("ip")
                 .args(["link", "del", "bwtestup"])
                 .output()
         });
-        // It is there only after a test that was killed.
-        drop(left);
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.clear();
-        }
+        self.clear();
     }
 }
 

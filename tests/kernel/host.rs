@@ -1,10 +1,14 @@
 //! A throwaway host: namespaces and a bpffs that only one test's thread is in.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bridgewall::config::Attach;
+use bridgewall::inventory::model::MacAddress;
 use bridgewall::kernel::{Kernel, KernelSettings};
 use libbpf_rs::MapHandle;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -72,11 +76,7 @@ impl Host {
     }
 
     pub fn ip(&self, arguments: &str) {
-        let status = Command::new("ip")
-            .args(arguments.split_whitespace())
-            .status()
-            .expect("run ip");
-        assert!(status.success(), "ip {arguments}");
+        ip(arguments);
     }
 
     /// A veth pair; the index of the end that programs go to.
@@ -86,6 +86,39 @@ impl Host {
         ));
         self.ip(&format!("link set bwk{index} up"));
         index
+    }
+
+    /// Puts the other end of a veth pair into a namespace of its own, with this MAC and IPv4 address,
+    /// and gives this end another address of the same /24. What is done there is done by `act`, whose
+    /// sockets stay there.
+    pub fn in_peer<T: Send + 'static>(
+        &self,
+        index: u32,
+        (mac, there, here): (MacAddress, Ipv4Addr, Ipv4Addr),
+        act: impl FnOnce() -> T + Send + 'static,
+    ) -> (File, T) {
+        self.ip(&format!("addr add {here}/24 dev bwk{index}"));
+        let (link, moved) = (format!("bwp{index}"), std::sync::mpsc::channel::<()>());
+        let (told, created) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn({
+            let link = link.clone();
+            move || {
+                unshare(CloneFlags::CLONE_NEWNET).expect("unshare a network namespace");
+                let namespace = File::open("/proc/thread-self/ns/net").expect("open it");
+                told.send(namespace.try_clone().expect("duplicate"))
+                    .expect("tell");
+                moved.1.recv().expect("the interface has come");
+                ip(&format!("link set {link} address {mac}"));
+                ip(&format!("addr add {there}/24 dev {link}"));
+                ip(&format!("link set {link} up"));
+                (namespace, act())
+            }
+        });
+        let namespace = created.recv().expect("a namespace");
+        let path = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
+        self.ip(&format!("link set {link} netns {path}"));
+        moved.0.send(()).expect("tell");
+        thread.join().expect("act in the namespace")
     }
 
     pub fn pinned(&self, path: &str) -> MapHandle {
@@ -115,4 +148,13 @@ impl Host {
         pins.retain(|pin| !pin.starts_with("maps-"));
         pins
     }
+}
+
+/// Runs ip(8) in this thread's namespaces.
+fn ip(arguments: &str) {
+    let status = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .status()
+        .expect("run ip");
+    assert!(status.success(), "ip {arguments}");
 }

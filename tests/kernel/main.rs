@@ -6,15 +6,17 @@ mod host;
 mod states;
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bridgewall::config::Attach;
+use bridgewall::inventory::model::MacAddress;
 use bridgewall::kernel::{Adoption, ErrorKind, Kernel, abi, detach_all};
 use bridgewall::state::actual::{Active, Mechanism};
+use bridgewall::state::desired::{AddressKey, AddressOwner};
 use bridgewall::state::diff::plan;
-use bridgewall::state::numbers::{IdentityNumber, Slot};
+use bridgewall::state::numbers::{IdentityNumber, RuleNumber, Slot};
 use bridgewall::state::plan::{NetworkChange, Operation, Plan};
 use bridgewall::state::steps::Verdict;
 use ipnet::IpNet;
@@ -22,7 +24,10 @@ use libbpf_rs::{MapCore, MapFlags};
 
 use foreign::{Direction, Foreign, tcx_programs};
 use host::{Host, on_a_host};
-use states::{assert_reached, desired, reach};
+use states::{assert_reached, desired, number_of, reach};
+
+/// How long something that should happen is waited for: much longer than it ever takes.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_dead_daemon_s_kernel_state_is_adopted_as_it_was() {
@@ -223,6 +228,47 @@ fn pins_of_a_vanished_interface_go_and_are_never_taken_for_those_of_the_next() {
 }
 
 #[test]
+fn half_an_attachment_is_found_and_completed() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let wanted = desired(Verdict::Allow, &[veth]);
+        let mut kernel = host.open(Attach::Tcx);
+        reach(&mut kernel, &wanted);
+        // The pin is all that holds a link; the kernel lets go of it a grace period later.
+        std::fs::remove_file(host.pins().join("links/101-egress")).expect("remove");
+        let deadline = Instant::now() + PATIENCE;
+        while !tcx_programs(veth, Direction::Egress).is_empty() {
+            assert!(Instant::now() < deadline, "the link is still there");
+            std::thread::yield_now();
+        }
+        kernel.doubt();
+        reach(&mut kernel, &wanted);
+        assert_eq!(tcx_programs(veth, Direction::Egress).len(), 1);
+    });
+}
+
+#[test]
+fn a_daemon_that_died_while_it_attached_knows_its_own_filters_again() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let mut wanted = desired(Verdict::Allow, &[veth]);
+        let mut kernel = host.open(Attach::Clsact);
+        reach(&mut kernel, &wanted);
+        drop(kernel);
+        // As it is between attaching a program and giving its pin the name.
+        let pin = |name: &str| host.pins().join("programs").join(name);
+        std::fs::rename(pin("101-ingress"), pin("101-ingress-new")).expect("rename");
+
+        let mut kernel = host.open(Attach::Clsact);
+        let attachment = wanted.live.attachments.get_mut(&veth).expect("it is there");
+        attachment.constants.sender = None;
+        reach(&mut kernel, &wanted);
+        assert_eq!(foreign::filters(veth, Direction::Ingress), 1);
+        assert!(!pin("101-ingress-new").exists());
+    });
+}
+
+#[test]
 fn an_interface_that_vanished_before_it_was_attached_is_told_from_other_failures() {
     on_a_host(|host| {
         let veth = host.veth(101);
@@ -296,6 +342,73 @@ fn a_policy_takes_effect_by_the_active_word_and_not_before() {
             }
         );
         assert_reached(&mut kernel, &wanted);
+    });
+}
+
+#[test]
+fn packets_meet_what_was_published_and_drops_are_counted_and_told() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let here = Ipv4Addr::new(10, 9, 0, 254);
+        let there = Ipv4Addr::new(10, 9, 0, 1);
+        let mac = MacAddress([2, 0, 0, 0, 0, 1]);
+        let (_namespace, container) = host.in_peer(veth, (mac, there, here), move || {
+            UdpSocket::bind((there, 40_000)).expect("bind in the namespace")
+        });
+        let with_host = |verdict| {
+            let mut wanted = desired(verdict, &[veth]);
+            let key = AddressKey::new(here.into(), veth);
+            wanted.live.addresses.insert(key, AddressOwner::Host);
+            wanted
+        };
+        let mut kernel = host.open(Attach::Auto);
+        let (tell, told) = std::sync::mpsc::channel();
+        let reader = kernel.reader();
+        let events = reader
+            .events(move |event| {
+                // Who listens no longer need not be told.
+                let _ = tell.send(*event);
+            })
+            .expect("read events");
+        reach(&mut kernel, &with_host(Verdict::Allow));
+
+        let server = UdpSocket::bind((here, 7_000)).expect("bind");
+        server
+            .set_read_timeout(Some(PATIENCE))
+            .expect("set a timeout");
+        let say = |text: &str| {
+            let sent = container.send_to(text.as_bytes(), (here, 7_000));
+            sent.expect("send");
+        };
+        let mut buffer = [0; 16];
+        say("allowed");
+        let (length, from) = server.recv_from(&mut buffer).expect("it is allowed");
+        assert_eq!(&buffer[..length], b"allowed");
+        assert_eq!(from, (there, 40_000).into());
+        let traffic = reader.endpoint_traffic(number_of(veth)).expect("read");
+        assert!(traffic.sent.packets > 0, "{traffic:?}");
+
+        // The same connection, under a policy that does not allow it any more.
+        reach(&mut kernel, &with_host(Verdict::Drop));
+        say("refused");
+        let deadline = Instant::now() + PATIENCE;
+        let event = loop {
+            assert!(Instant::now() < deadline, "no event tells of the drop");
+            events.poll(Duration::from_millis(100)).expect("poll");
+            let ours = |event: &abi::event| event.destination_port == 7_000_u16.to_be();
+            if let Some(event) = told.try_iter().find(ours) {
+                break event;
+            }
+        };
+        assert_eq!(u32::from(event.verdict), abi::verdict::VERDICT_DROP.0);
+        assert_eq!((event.egress_rule, event.generation), (7, 2));
+        assert_eq!((event.ifindex, event.endpoint), (veth, 1));
+        let reason = abi::drop_reason::DROP_POLICY_DEFAULT;
+        assert_eq!(u32::from(event.reason), reason.0);
+        assert!(reader.drops().expect("read")[reason.0 as usize].packets > 0);
+        assert!(reader.rule_hits(RuleNumber(7)).expect("read").packets > 0);
+        server.set_nonblocking(true).expect("do not wait");
+        assert!(server.recv_from(&mut buffer).is_err(), "it came through");
     });
 }
 
@@ -458,39 +571,55 @@ fn connections_that_were_idle_for_too_long_are_removed_and_others_are_not() {
 #[test]
 fn what_it_costs() {
     on_a_host(|host| {
-        let began = Instant::now();
-        let mut kernel = host.open(Attach::Auto);
-        println!("open: {:?}", began.elapsed());
-        println!(
-            "verified instructions: {:?}",
-            kernel.verified_instructions()
-        );
-        let memory = kernel.reader().memory().expect("read");
-        assert!(memory["flows"] > 0);
-        println!("kernel memory: {} KiB", memory.values().sum::<u64>() / 1024);
-        let barrier = Plan {
-            operations: vec![Operation::AwaitReaders],
-        };
-        let began = Instant::now();
-        kernel.apply(&barrier).expect("wait");
-        println!("grace period: {:?}", began.elapsed());
-
         let interfaces: Vec<u32> = (101..121).map(|index| host.veth(index)).collect();
-        for wanted in [
-            desired(Verdict::Allow, &interfaces),
-            desired(Verdict::Allow, &[]),
-        ] {
+        let count = interfaces.len() as u32;
+        let timed = |what: &str, times: u32, run: &mut dyn FnMut()| {
             let began = Instant::now();
-            reach(&mut kernel, &wanted);
-            println!(
-                "{} interfaces: {:?}",
-                wanted.live.attachments.len(),
-                began.elapsed()
-            );
+            run();
+            println!("{what}: {:?}", began.elapsed() / times);
+        };
+        for mode in [Attach::Clsact, Attach::Tcx] {
+            let mut kernel = None;
+            timed("open", 1, &mut || kernel = Some(host.open(mode)));
+            let mut kernel = kernel.expect("just opened");
+            timed("observe", 1, &mut || {
+                drop(kernel.observe().expect("observe").clone())
+            });
+            for verdict in [Verdict::Allow, Verdict::Drop] {
+                let mut wanted = desired(verdict, &interfaces);
+                if verdict == Verdict::Drop {
+                    for attachment in wanted.live.attachments.values_mut() {
+                        attachment.constants.sender = None;
+                    }
+                }
+                let plan = plan(kernel.observe().expect("observe"), &wanted).expect("it fits");
+                let (attach, policy) = plan
+                    .operations
+                    .into_iter()
+                    .partition(|operation| matches!(operation, Operation::Attach(..)));
+                timed("a policy", 1, &mut || {
+                    let operations = Vec::clone(&policy);
+                    kernel.apply(&Plan { operations }).expect("apply");
+                });
+                timed(
+                    &format!("{mode:?}: attach or replace one"),
+                    count,
+                    &mut || {
+                        let operations = Vec::clone(&attach);
+                        kernel.apply(&Plan { operations }).expect("apply");
+                    },
+                );
+                assert_reached(&mut kernel, &wanted);
+            }
+            println!("instructions: {:?}", kernel.verified_instructions());
+            let memory = kernel.reader().memory().expect("read");
+            assert!(memory["flows"] > 0);
+            println!("kernel memory: {} KiB", memory.values().sum::<u64>() / 1024);
+            let mut kernel = Some(kernel);
+            timed(&format!("{mode:?}: detach one"), count, &mut || {
+                let kernel = kernel.take().expect("once");
+                kernel.detach_all().expect("detach");
+            });
         }
-        let began = Instant::now();
-        kernel.doubt();
-        kernel.observe().expect("observe");
-        println!("observe: {:?}", began.elapsed());
     });
 }

@@ -49,7 +49,8 @@ fn policy(verdict: Verdict) -> PolicyImage {
     }
 }
 
-fn number_of(ifindex: u32) -> EndpointNumber {
+/// Whose interface it is.
+pub fn number_of(ifindex: u32) -> EndpointNumber {
     EndpointNumber(ifindex - 100)
 }
 

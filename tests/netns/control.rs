@@ -78,15 +78,14 @@ fn without_a_firewall_spoofed_packets_arrive() {
     let mut witness = Witness::at(&db.namespace, "eth0");
     for (source, target) in web.addresses().into_iter().zip(db.addresses()) {
         let datagram = frame::udp((thief.mac, db.mac), (source, target), (4000, 53), b"stolen");
-        frame::send(&thief.namespace, "eth0", &datagram);
+        let before = service.heard();
+        // Again and again: a link that has just come up may lose the first one.
+        eventually("the spoofed datagram is heard", || {
+            frame::send(&thief.namespace, "eth0", &datagram);
+            (service.heard() > before).then_some(())
+        });
     }
-    eventually("both spoofed datagrams are heard", || {
-        (service.heard() == 2).then_some(())
-    });
-    assert_eq!(
-        witness.count(|packet| packet.source_mac == thief.mac && packet.protocol == UDP),
-        2
-    );
+    assert!(witness.count(|packet| packet.source_mac == thief.mac && packet.protocol == UDP) >= 2);
 }
 
 #[test]

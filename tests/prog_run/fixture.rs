@@ -3,7 +3,7 @@
 use std::mem::{MaybeUninit, offset_of};
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use bridgewall::kernel::abi;
 use bridgewall::kernel::skeleton::{BridgewallSkel, BridgewallSkelBuilder};
@@ -107,7 +107,8 @@ struct Template {
 /// allows both.
 pub struct Firewall {
     skeleton: BridgewallSkel<'static>,
-    templates: Vec<Template>,
+    /// By endpoint number; loaded when first needed.
+    templates: [OnceLock<Template>; ENDPOINTS.len() + 1],
     state: Mutex<State>,
 }
 
@@ -161,21 +162,19 @@ impl Firewall {
         let skeleton = open(|open| {
             open.progs.from_endpoint.set_autoload(false);
             open.progs.to_endpoint.set_autoload(false);
+            // Much smaller than the default: a table is made for nearly every test.
+            open.maps.flows.set_max_entries(1024).expect("size");
             configure(open);
         });
-        let mut firewall = Self {
+        let firewall = Self {
             skeleton,
-            templates: Vec::new(),
+            templates: Default::default(),
             state: Mutex::new(State {
                 next_step: 0,
                 generation: 1,
                 slot: 0,
             }),
         };
-        for node in ENDPOINTS {
-            let template = firewall.load_template(&Self::constants(node));
-            firewall.templates.push(template);
-        }
         firewall.install_bodies();
         firewall.fill_inventory();
         for slot in 0..2 {
@@ -224,10 +223,15 @@ impl Firewall {
         Template { skeleton }
     }
 
+    fn template(&self, node: Node) -> &BridgewallSkel<'static> {
+        let template = self.templates[node.number() as usize]
+            .get_or_init(|| self.load_template(&Self::constants(node)));
+        &template.skeleton
+    }
+
     /// The same endpoint with other constants.
     pub fn reload_template(&mut self, node: Node, constants: &abi::endpoint_constants) {
-        let template = self.load_template(constants);
-        self.templates[node.number() as usize - 1] = template;
+        self.templates[node.number() as usize] = self.load_template(constants).into();
     }
 
     fn install_bodies(&self) {
@@ -461,8 +465,8 @@ impl Firewall {
 
     /// What `node` sends.
     pub fn from(&self, node: Node, frame: &[u8]) -> Outcome {
-        let template = &self.templates[node.number() as usize - 1];
-        self.run(&template.skeleton.progs.from_endpoint, frame, 0, 0)
+        let template = self.template(node);
+        self.run(&template.progs.from_endpoint, frame, 0, 0)
     }
 
     /// What reaches `node` with a mark.
@@ -472,17 +476,16 @@ impl Firewall {
 
     /// What reaches `node` after it came in by an interface of the host.
     pub fn to_through(&self, node: Node, frame: &[u8], mark: u32, ingress_ifindex: u32) -> Outcome {
-        let template = &self.templates[node.number() as usize - 1];
-        let program = &template.skeleton.progs.to_endpoint;
+        let template = self.template(node);
+        let program = &template.progs.to_endpoint;
         self.run(program, frame, mark, ingress_ifindex)
     }
 
     /// Whether the verdict is a drop that nothing counts.
     pub fn is_dropped_silently(&self, node: Node, frame: &[u8]) -> bool {
         let before = self.drops();
-        let template = &self.templates[node.number() as usize - 1];
+        let template = self.template(node);
         let output = template
-            .skeleton
             .progs
             .from_endpoint
             .test_run(ProgramInput {
@@ -645,7 +648,7 @@ impl Firewall {
     /// The programs, with their names.
     pub fn programs(&self) -> Vec<(&'static str, &ProgramMut<'static>)> {
         let bodies = &self.skeleton.progs;
-        let template = &self.templates[0].skeleton.progs;
+        let template = &self.template(Node::A).progs;
         vec![
             ("from_endpoint_body", &bodies.from_endpoint_body),
             ("to_endpoint_body", &bodies.to_endpoint_body),

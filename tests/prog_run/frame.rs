@@ -152,7 +152,7 @@ impl Ipv4 {
         let header = 20 + self.options.len();
         assert_eq!(header % 4, 0, "options fill whole words");
         let total = (header + payload.bytes.len()) as u16;
-        let fragment = self.offset / 8 | u16::from(self.more_fragments) << 13;
+        let fragment = (self.offset / 8) | (u16::from(self.more_fragments) << 13);
         let mut bytes = vec![0x40 | (header / 4) as u8, 0];
         bytes.extend(self.total_length.unwrap_or(total).to_be_bytes());
         bytes.extend(self.id.to_be_bytes());

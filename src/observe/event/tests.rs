@@ -179,6 +179,22 @@ fn a_bad_packet_was_judged_by_no_policy() {
 }
 
 #[test]
+fn a_forged_packet_was_sent_by_the_endpoint_whose_interface_it_came_out_of() {
+    let forged = abi::event {
+        source_endpoint: 0,
+        source_identity: 0,
+        reason: abi::drop_reason::DROP_SOURCE_IPV4.0 as u8,
+        ..raw()
+    };
+    assert_eq!(presented(&forged).source.name.as_deref(), Some("xwing"));
+    let arriving = abi::event {
+        hook: abi::hook::HOOK_TO_ENDPOINT.0 as u8,
+        ..forged
+    };
+    assert_eq!(presented(&arriving).source.name, None);
+}
+
+#[test]
 fn numbers_that_nobody_knows_are_shown_as_numbers() {
     let event = presented(&abi::event {
         source_endpoint: 9,
@@ -198,6 +214,7 @@ fn the_world_and_the_host_are_called_what_they_are() {
     let event = presented(&abi::event {
         source_endpoint: 0,
         source_identity: IdentityNumber::internet(1).0,
+        hook: abi::hook::HOOK_TO_ENDPOINT.0 as u8,
         destination_endpoint: 0,
         destination_identity: IdentityNumber::HOST.0,
         ..raw()

@@ -1,0 +1,35 @@
+//! Proof, by the compiler, that the generated types lie in memory as `abi.h` says they do: the same
+//! numbers are asserted there. A difference would be one between two readings of the same source.
+
+use std::mem::{offset_of, size_of};
+
+use super::abi;
+
+/// Sizes, and where the last fields begin.
+macro_rules! layout {
+    ($($name:ident is $size:literal { $($field:ident at $offset:literal),+ })+) => {$(
+        const _: () = {
+            assert!(size_of::<abi::$name>() == $size);
+            $(assert!(offset_of!(abi::$name, $field) == $offset);)+
+        };
+    )+};
+}
+
+layout! {
+    policy_step is 12 { rule at 4, verdict at 8, flags at 9 }
+    step_list is 8 { count at 4 }
+    policy_key is 8 { side at 1, subject at 2, peer at 4 }
+    identity_record is 64 { generic at 0 }
+    local_address_key is 20 { zone at 16 }
+    endpoint is 16 { ifindex at 8, bridge at 12 }
+    network4_key is 12 { slot at 4, address at 8 }
+    network6_key is 24 { slot at 4, address at 8 }
+    endpoint_constants is 184 { mac at 8, ipv4_count at 16, ipv4 at 24, ipv6 at 56 }
+    flow_key is 44 { low_port at 32, protocol at 36, icmp_low_asks at 38, zone at 40 }
+    flow is 32 { last_seen at 8, opener at 16, selector at 24, state at 28, flags at 29 }
+    fragment_key is 44 { id at 32, protocol at 36, zone at 40 }
+    fragment is 16 { source_port at 8, icmp_type at 12, header_blocks at 15 }
+    event is 200 { source at 16, endpoint at 76, verdict at 88, byte_count at 96, bytes at 104 }
+    counter is 16 { bytes at 8 }
+    endpoint_counters is 64 { dropped at 32 }
+}
