@@ -11,8 +11,10 @@
 # and nothing is written outside the folders that are named.
 
 # Debian 12 carries 6.1 and, among its security updates, 6.12. This machine's own sources are not
-# asked, so that every host tests the same kernels.
-GUEST_ARCHIVE=${BRIDGEWALL_DEBIAN_ARCHIVE:-http://deb.debian.org}
+# asked which kernels there are, so that every host tests the same ones; only where the archive is.
+# Where apt gets Debian's packages from, without the folder at its end.
+# shellcheck disable=SC2016 # apt is to expand it
+GUEST_ARCHIVE=${BRIDGEWALL_DEBIAN_ARCHIVE:-$(apt-get indextargets --format '$(REPO_URI)' | sed -nE 's#^(https?://[^/]+.*)/debian/$#\1#p' | head -n 1)}
 GUEST_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # apt, with state of its own in a folder.
