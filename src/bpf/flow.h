@@ -247,18 +247,19 @@ static __always_inline void forget_flow(const struct flow_key *key, bool answere
 }
 
 /* A new connection, from the packet's source to its destination. */
-static __always_inline int store_flow(const struct packet *packet, const struct flow_key *key,
-				      bool source_is_low)
+__noinline int store_flow(const struct packet *packet, const struct flow_key *key,
+			  __u32 source_is_low)
 {
-	struct flow flow = {
-	    .generation = packet->generation,
-	    .last_seen = bpf_ktime_get_coarse_ns(),
-	    .opener = packet->source.endpoint,
-	    .target = packet->destination.endpoint,
-	    .selector = selector_of(&packet->headers),
-	    .state = FLOW_NEW,
-	};
+	struct flow flow = {};
 
+	if (!packet || !key)
+		return DROP_FLOW_INSERT;
+	flow.generation = packet->generation;
+	flow.last_seen = bpf_ktime_get_coarse_ns();
+	flow.opener = packet->source.endpoint;
+	flow.target = packet->destination.endpoint;
+	flow.selector = selector_of(&packet->headers);
+	flow.state = FLOW_NEW;
 	if (source_is_low)
 		flow.flags |= FLOW_OPENER_LOW;
 	if (packet->source.identity == IDENTITY_HOST)
