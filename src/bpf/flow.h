@@ -224,17 +224,19 @@ static __always_inline bool is_genuine_reply(const struct headers *headers)
 __noinline int promote_flow(const struct flow_key *key, const struct flow *flow)
 {
 	struct flow answered;
-	long error;
+	struct flow_key own;
+	int error; /* before 6.4 the upper half of what an update returns is not set */
 
 	if (!key || !flow)
 		return DROP_FLOW_INSERT;
+	own = *key;
 	answered = *flow;
 	if (answered.state == FLOW_NEW)
 		answered.state = FLOW_ESTABLISHED;
-	error = bpf_map_update_elem(&flows, key, &answered, BPF_ANY);
+	error = bpf_map_update_elem(&flows, &own, &answered, BPF_ANY);
 	if (error)
 		return error == -E2BIG ? DROP_FLOW_TABLE_FULL : DROP_FLOW_INSERT;
-	bpf_map_delete_elem(&new_flows, key);
+	bpf_map_delete_elem(&new_flows, &own);
 	return DROP_NONE;
 }
 
