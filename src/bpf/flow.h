@@ -224,8 +224,8 @@ static __always_inline bool is_genuine_reply(const struct headers *headers)
 __noinline int promote_flow(const struct flow_key *key, const struct flow *flow)
 {
 	struct flow answered;
-	struct flow_key own;
-	int error; /* before 6.4 the upper half of what an update returns is not set */
+	struct flow_key own; /* before 6.2 a key must lie on the stack of who uses it */
+	int error;           /* before 6.4 the upper half of what an update returns is not set */
 
 	if (!key || !flow)
 		return DROP_FLOW_INSERT;
@@ -253,9 +253,11 @@ __noinline int store_flow(const struct packet *packet, const struct flow_key *ke
 			  __u32 source_is_low)
 {
 	struct flow flow = {};
+	struct flow_key own;
 
 	if (!packet || !key)
 		return DROP_FLOW_INSERT;
+	own = *key;
 	flow.generation = packet->generation;
 	flow.last_seen = bpf_ktime_get_coarse_ns();
 	flow.opener = packet->source.endpoint;
@@ -270,9 +272,9 @@ __noinline int store_flow(const struct packet *packet, const struct flow_key *ke
 		flow.flags |= FLOW_TARGET_HOST;
 	if (packet->mark & MARK_JUDGED)
 		flow.flags |= FLOW_SAME_BRIDGE;
-	if (bpf_map_update_elem(&new_flows, key, &flow, BPF_ANY))
+	if (bpf_map_update_elem(&new_flows, &own, &flow, BPF_ANY))
 		return DROP_FLOW_INSERT;
-	bpf_map_delete_elem(&flows, key);
+	bpf_map_delete_elem(&flows, &own);
 	return DROP_NONE;
 }
 

@@ -35,7 +35,8 @@ static __always_inline void *peek(const struct __sk_buff *skb, __u32 offset, __u
 	void *start;
 
 	/* As wide as the pointer: the verifier of 6.1 learns nothing for copies of what is compared. */
-	barrier_var(reach);
+	if (!__builtin_constant_p(offset))
+		barrier_var(reach);
 	if (reach > HEADER_REACH)
 		return NULL;
 	start = frame_start(skb) + reach;
