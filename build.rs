@@ -17,6 +17,7 @@ fn main() -> Result<()> {
     let clang = clang()?;
     SkeletonBuilder::new()
         .source(SOURCE)
+        .obj(out.join("bridgewall.bpf.o"))
         .clang(&clang)
         .clang_args(
             ["-O2", "-Wall", "-Wextra", "-Werror", "-mcpu=v3"]
