@@ -105,7 +105,7 @@ __noinline int report(struct __sk_buff *skb, const struct packet *packet, __u32 
 		      __u32 reason)
 {
 	__u32 limited = verdict >= VERDICT_DROP ? reason : DROP_REASONS + verdict;
-	__u32 length = skb->len;
+	__u32 length = skb->len, last;
 	struct event *event;
 
 	if (!packet)
@@ -129,9 +129,14 @@ __noinline int report(struct __sk_buff *skb, const struct packet *packet, __u32 
 	__builtin_memset(event->bytes, 0, sizeof(event->bytes));
 	if (length > sizeof(event->bytes))
 		length = sizeof(event->bytes);
-	if (!length || bpf_skb_load_bytes(skb, 0, event->bytes, length))
-		length = 0;
-	event->byte_count = length;
+	/* Counted from 0, so that the verifier of 6.1 sees that something is read. */
+	last = length - 1;
+	barrier_var(last);
+	event->byte_count = 0;
+	if (last < sizeof(event->bytes)) {
+		if (!bpf_skb_load_bytes(skb, 0, event->bytes, last + 1))
+			event->byte_count = last + 1;
+	}
 	bpf_ringbuf_submit(event, 0);
 	return 0;
 }

@@ -224,17 +224,19 @@ static __always_inline bool is_genuine_reply(const struct headers *headers)
 __noinline int promote_flow(const struct flow_key *key, const struct flow *flow)
 {
 	struct flow answered;
-	long error;
+	struct flow_key own; /* before 6.2 a key must lie on the stack of who uses it */
+	int error;           /* before 6.4 the upper half of what an update returns is not set */
 
 	if (!key || !flow)
 		return DROP_FLOW_INSERT;
+	own = *key;
 	answered = *flow;
 	if (answered.state == FLOW_NEW)
 		answered.state = FLOW_ESTABLISHED;
-	error = bpf_map_update_elem(&flows, key, &answered, BPF_ANY);
+	error = bpf_map_update_elem(&flows, &own, &answered, BPF_ANY);
 	if (error)
 		return error == -E2BIG ? DROP_FLOW_TABLE_FULL : DROP_FLOW_INSERT;
-	bpf_map_delete_elem(&new_flows, key);
+	bpf_map_delete_elem(&new_flows, &own);
 	return DROP_NONE;
 }
 
@@ -247,18 +249,21 @@ static __always_inline void forget_flow(const struct flow_key *key, bool answere
 }
 
 /* A new connection, from the packet's source to its destination. */
-static __always_inline int store_flow(const struct packet *packet, const struct flow_key *key,
-				      bool source_is_low)
+__noinline int store_flow(const struct packet *packet, const struct flow_key *key,
+			  __u32 source_is_low)
 {
-	struct flow flow = {
-	    .generation = packet->generation,
-	    .last_seen = bpf_ktime_get_coarse_ns(),
-	    .opener = packet->source.endpoint,
-	    .target = packet->destination.endpoint,
-	    .selector = selector_of(&packet->headers),
-	    .state = FLOW_NEW,
-	};
+	struct flow flow = {};
+	struct flow_key own;
 
+	if (!packet || !key)
+		return DROP_FLOW_INSERT;
+	own = *key;
+	flow.generation = packet->generation;
+	flow.last_seen = bpf_ktime_get_coarse_ns();
+	flow.opener = packet->source.endpoint;
+	flow.target = packet->destination.endpoint;
+	flow.selector = selector_of(&packet->headers);
+	flow.state = FLOW_NEW;
 	if (source_is_low)
 		flow.flags |= FLOW_OPENER_LOW;
 	if (packet->source.identity == IDENTITY_HOST)
@@ -267,9 +272,9 @@ static __always_inline int store_flow(const struct packet *packet, const struct 
 		flow.flags |= FLOW_TARGET_HOST;
 	if (packet->mark & MARK_JUDGED)
 		flow.flags |= FLOW_SAME_BRIDGE;
-	if (bpf_map_update_elem(&new_flows, key, &flow, BPF_ANY))
+	if (bpf_map_update_elem(&new_flows, &own, &flow, BPF_ANY))
 		return DROP_FLOW_INSERT;
-	bpf_map_delete_elem(&flows, key);
+	bpf_map_delete_elem(&flows, &own);
 	return DROP_NONE;
 }
 

@@ -67,7 +67,7 @@ malformed:
  * A source route would lead the packet elsewhere than where we judged it to go. The whole header is
  * linear here. (As an open loop this would cost the verifier more than all the rest together.)
  */
-static __always_inline int parse_ipv4_options(struct __sk_buff *skb, __u32 offset, __u32 end)
+__noinline int parse_ipv4_options(struct __sk_buff *skb, __u32 offset, __u32 end)
 {
 	struct ipv4_options options = {.skb = skb, .offset = offset, .end = end};
 

@@ -29,6 +29,7 @@
 #define ND_OFFSET            (ETH_HLEN + sizeof(struct ipv6hdr))
 #define ND_SOLICIT_LENGTH    8  /* a router solicitation, without options */
 #define ND_TARGET_LENGTH     24 /* a neighbour solicitation or advertisement, likewise */
+#define SHORTEST_ND          (sizeof(struct ipv6hdr) + ND_SOLICIT_LENGTH)
 
 #define MLD_HOP_LIMIT 1
 #define ROUTER_ALERT  5
@@ -104,10 +105,14 @@ static __always_inline int check_arp(struct __sk_buff *skb)
 	return SENDER_LINK_UPKEEP;
 }
 
-/* Options from `offset` to `end`: a link-layer address must be the endpoint's (RFC 4861, 4.6). */
-static __always_inline bool are_nd_options_genuine(struct __sk_buff *skb, __u32 offset, __u32 end)
+/*
+ * At most so many options from `offset` to `end`: a link-layer address must be the endpoint's
+ * (RFC 4861, 4.6).
+ */
+static __always_inline bool are_nd_options_genuine(struct __sk_buff *skb, __u32 offset, __u32 end,
+						   int most)
 {
-	for (int i = 0; i < ND_OPTIONS_MAX; i++) {
+	for (int i = 0; i < most; i++) {
 		struct nd_option *option;
 
 		if (offset == end)
@@ -154,39 +159,38 @@ static __always_inline bool is_probe(struct __sk_buff *skb, const struct nd_pack
 
 /*
  * RFC 4861, 6.1 and 7.1. The source is known to be the endpoint's own, or is unspecified. Returns a
- * drop reason or SENDER_LINK_UPKEEP.
+ * drop reason or SENDER_LINK_UPKEEP. `packet`: as far as the shortest one goes.
  */
-static __always_inline int check_neighbour_discovery(struct __sk_buff *skb, bool unspecified)
+static __always_inline int
+check_neighbour_discovery(struct __sk_buff *skb, const struct nd_packet *packet, bool unspecified)
 {
-	struct nd_packet *packet = peek(skb, ETH_HLEN, sizeof(struct ipv6hdr) + ND_SOLICIT_LENGTH);
-	__u32 length, header;
-	__u8 type;
+	__u32 length = bpf_ntohs(packet->ip.payload_len);
+	__u32 end = ND_OFFSET + length;
+	__u8 type = packet->type;
+	bool genuine;
 
-	if (!packet)
-		return DROP_NEIGHBOUR_DISCOVERY;
-	type = packet->type;
 	if (type == ND_ROUTER_ADVERT || type == ND_REDIRECT)
 		return DROP_ROUTER_ADVERTISEMENT;
 	if (packet->code || packet->ip.hop_limit != ND_HOP_LIMIT)
 		return DROP_NEIGHBOUR_DISCOVERY;
-	length = bpf_ntohs(packet->ip.payload_len);
-	header = ND_SOLICIT_LENGTH;
-	if (type != ND_ROUTER_SOLICIT) {
-		header = ND_TARGET_LENGTH;
-		packet = peek(skb, ETH_HLEN, sizeof(*packet));
-		if (!packet || is_ipv6_multicast(&packet->target))
-			return DROP_NEIGHBOUR_DISCOVERY;
-		/* An advertisement says "this is me", and so does a probe for a duplicate. */
-		if ((type == ND_NEIGHBOUR_ADVERT || unspecified) && !is_own_ipv6(&packet->target))
-			return DROP_NEIGHBOUR_DISCOVERY;
-		if (unspecified)
-			return is_probe(skb, packet, length) ? SENDER_LINK_UPKEEP
-							     : DROP_NEIGHBOUR_DISCOVERY;
+	if (type == ND_ROUTER_SOLICIT) {
+		genuine = !unspecified && length >= ND_SOLICIT_LENGTH &&
+			  are_nd_options_genuine(skb, ND_OFFSET + ND_SOLICIT_LENGTH, end, 1);
+		return genuine ? SENDER_LINK_UPKEEP : DROP_NEIGHBOUR_DISCOVERY;
 	}
-	if (unspecified || length < header ||
-	    !are_nd_options_genuine(skb, ND_OFFSET + header, ND_OFFSET + length))
+
+	packet = peek(skb, ETH_HLEN, sizeof(*packet));
+	if (!packet || length < ND_TARGET_LENGTH || is_ipv6_multicast(&packet->target))
 		return DROP_NEIGHBOUR_DISCOVERY;
-	return SENDER_LINK_UPKEEP;
+	/* An advertisement says "this is me", and so does a probe for a duplicate. */
+	if ((type == ND_NEIGHBOUR_ADVERT || unspecified) && !is_own_ipv6(&packet->target))
+		return DROP_NEIGHBOUR_DISCOVERY;
+	if (unspecified)
+		genuine = is_probe(skb, packet, length);
+	else
+		genuine =
+		    are_nd_options_genuine(skb, ND_OFFSET + ND_TARGET_LENGTH, end, ND_OPTIONS_MAX);
+	return genuine ? SENDER_LINK_UPKEEP : DROP_NEIGHBOUR_DISCOVERY;
 }
 
 /* Whether a packet with hop-by-hop options is a membership message, by its form (RFC 3810, 5). */

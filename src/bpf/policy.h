@@ -80,9 +80,14 @@ __noinline int find_step(struct policy_key *key, __u32 selector, struct policy_s
 {
 	struct step_list list;
 	struct policy_step *step;
+	struct policy_key own;
 	__u32 position, count;
 
-	if (!key || !answer || !find_list(key, &list) || !list.count)
+	if (!key || !answer)
+		return DROP_IDENTITY_MISSING;
+	/* Before 6.2 a key must lie on the stack of the function that looks it up. */
+	own = *key;
+	if (!find_list(&own, &list) || !list.count)
 		return DROP_IDENTITY_MISSING;
 	position = list.first;
 	count = list.count;

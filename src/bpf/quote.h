@@ -22,12 +22,15 @@
 #include "transport.h"
 
 /* What the error is about. Anything that a genuine sender would not quote is refused. */
-static __always_inline int parse_quote(struct __sk_buff *skb, const struct headers *error,
-				       struct headers *quoted)
+__noinline int parse_quote(struct __sk_buff *skb, const struct headers *error,
+			   struct headers *quoted)
 {
-	__u32 offset = error->transport + sizeof(struct icmp_header);
+	__u32 offset;
 	int reason;
 
+	if (!error || !quoted)
+		return DROP_ICMP_ERROR;
+	offset = error->transport + sizeof(struct icmp_header);
 	if (error->family == 6)
 		reason = parse_ipv6(skb, quoted, offset, true);
 	else
@@ -55,16 +58,23 @@ static __always_inline bool is_entitled(const struct packet *packet, const struc
 	return flow->opener == packet->endpoint || flow->target == packet->endpoint;
 }
 
-static __always_inline bool quotes_live_flow(struct packet *packet, const struct headers *quoted)
+/* A function of its own, so that the key's stack is free again for the calls that follow. */
+static __noinline struct flow *find_quoted_flow(const struct packet *packet,
+						const struct headers *quoted, bool *source_is_low)
 {
 	struct flow_key key = {};
-	bool source_is_low = make_flow_key(quoted, packet->bridge, &key);
 	struct flow *flow;
-	bool replying;
 
+	*source_is_low = make_flow_key(quoted, packet->bridge, &key);
 	flow = bpf_map_lookup_elem(&flows, &key);
-	if (!flow)
-		flow = bpf_map_lookup_elem(&new_flows, &key);
+	return flow ? flow : bpf_map_lookup_elem(&new_flows, &key);
+}
+
+static __always_inline bool quotes_live_flow(struct packet *packet, const struct headers *quoted)
+{
+	bool source_is_low = false, replying;
+	struct flow *flow = find_quoted_flow(packet, quoted, &source_is_low);
+
 	if (!flow)
 		return false;
 	replying = source_is_low != !!(flow->flags & FLOW_OPENER_LOW);

@@ -30,7 +30,8 @@ static __always_inline int check_ipv6_sender(struct __sk_buff *skb)
 {
 	struct ipv6hdr *ip = at(skb, ETH_HLEN, sizeof(*ip));
 	bool own, unspecified;
-	__u8 next, type, *message;
+	struct nd_packet *nd;
+	__u8 next, type;
 
 	if (!ip)
 		return unreadable(skb, ETH_HLEN, sizeof(*ip));
@@ -40,12 +41,12 @@ static __always_inline int check_ipv6_sender(struct __sk_buff *skb)
 		return DROP_SOURCE_IPV6;
 	next = ip->nexthdr;
 	if (next == IPPROTO_HOPOPTS || next == IPPROTO_ICMPV6) {
-		message = at(skb, ND_OFFSET, ND_SOLICIT_LENGTH);
+		nd = at(skb, ETH_HLEN, SHORTEST_ND);
 		if (next == IPPROTO_HOPOPTS && is_membership(skb, &type))
 			return type == MLD_QUERY ? DROP_MULTICAST_QUERY : SENDER_LINK_UPKEEP;
-		if (next == IPPROTO_ICMPV6 && message && *message >= ND_ROUTER_SOLICIT &&
-		    *message <= ND_REDIRECT)
-			return check_neighbour_discovery(skb, unspecified);
+		if (next == IPPROTO_ICMPV6 && nd && nd->type >= ND_ROUTER_SOLICIT &&
+		    nd->type <= ND_REDIRECT)
+			return check_neighbour_discovery(skb, nd, unspecified);
 	}
 	return unspecified ? DROP_SOURCE_IPV6 : DROP_NONE;
 }

@@ -114,7 +114,9 @@ __noinline int judge_request(struct __sk_buff *skb, struct packet *packet, __u32
 	packet->mark = packet->endpoint;
 	if (packet->hook == HOOK_FROM_ENDPOINT && sides == JUDGE_BOTH &&
 	    packet->destination.endpoint) {
-		receiver = bpf_map_lookup_elem(&endpoints, &packet->destination.endpoint);
+		__u32 number = packet->destination.endpoint;
+
+		receiver = bpf_map_lookup_elem(&endpoints, &number);
 		if (receiver && receiver->bridge == packet->bridge)
 			packet->mark = MARK_JUDGED | packet->destination.endpoint;
 	}

@@ -14,5 +14,6 @@ mod node;
 mod parser;
 mod receiver;
 mod report;
+mod rules;
 mod sender;
 mod verdicts;
