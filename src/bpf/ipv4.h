@@ -5,6 +5,7 @@
 #ifndef BRIDGEWALL_IPV4_H
 #define BRIDGEWALL_IPV4_H
 
+#include <stdbool.h>
 #include <linux/ip.h>
 #include <linux/types.h>
 #include <bpf/bpf_endian.h>
@@ -75,14 +76,12 @@ static __always_inline int parse_ipv4_options(struct __sk_buff *skb, __u32 offse
 }
 
 /* `quoted`: in an ICMP error, where all but the beginning may be missing. */
-__noinline int parse_ipv4(struct __sk_buff *skb, struct headers *headers, __u32 offset,
-			  __u32 quoted)
+static __always_inline int parse_ipv4(struct __sk_buff *skb, struct headers *headers, __u32 offset,
+				      bool quoted)
 {
 	__u32 header, total, room, fragment;
 	struct iphdr *ip;
 
-	if (!headers)
-		return DROP_IPV4_HEADER;
 	ip = at(skb, offset, sizeof(*ip));
 	if (!ip)
 		return unreadable(skb, offset, sizeof(*ip));

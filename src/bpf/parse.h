@@ -18,13 +18,11 @@
 #include "transport.h"
 
 /* Returns a drop reason. ARP is no error, but has no headers: family 0. */
-__noinline int parse(struct __sk_buff *skb, struct headers *headers)
+static __always_inline int parse(struct __sk_buff *skb, struct headers *headers)
 {
 	struct ethhdr *ethernet;
 	int reason;
 
-	if (!headers)
-		return DROP_TRUNCATED;
 	ethernet = at(skb, 0, sizeof(*ethernet));
 	if (!ethernet)
 		return unreadable(skb, 0, sizeof(*ethernet));

@@ -149,10 +149,9 @@ static __always_inline int parse_icmp(struct __sk_buff *skb, struct headers *hea
 	return DROP_NONE;
 }
 
-__noinline int parse_transport(struct __sk_buff *skb, struct headers *headers, __u32 quoted)
+static __always_inline int parse_transport(struct __sk_buff *skb, struct headers *headers,
+					   bool quoted)
 {
-	if (!headers)
-		return DROP_L4_HEADER;
 	switch (headers->protocol) {
 	case IPPROTO_TCP:
 		return quoted ? parse_ports(skb, headers, QUOTED_TRANSPORT)

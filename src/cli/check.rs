@@ -18,8 +18,8 @@ use crate::policy::model::Policy;
 use crate::policy::{self, Trust};
 
 const EXAMPLES: &str = "\
-Reads FILE and the *.toml of the folder policy.d beside it, as the daemon would, and says everything
-that is wrong with them at once. Changes nothing.
+Reads FILE and the *.toml of the folder policy.d beside it, as the daemon would, and says
+everything that is wrong with them at once. Changes nothing.
 
 Examples:
   bridgewall check

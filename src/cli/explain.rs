@@ -13,9 +13,9 @@ use crate::control::explanation::{self, ExplainReport};
 use crate::control::protocol::{Asked, Question, Request, Response};
 
 const EXAMPLES: &str = "\
-NAME is an identity, an entity (any, host, containers, world, internet, lan), a network or an address;
-of the daemon also a container. PORT is a port and a protocol (80/tcp, the default protocol is TCP);
-TYPE is as in the policy file (echo-request, ipv4:3/4).
+NAME is an identity, an entity (any, host, containers, world, internet, lan), a network or an
+address; if the daemon is asked also a container. PORT is a port and a protocol (80/tcp; without a
+protocol it is TCP). TYPE is as in the policy file (echo-request, ipv4:3/4).
 
 Examples:
   bridgewall explain --from web --to db --port 3306/tcp

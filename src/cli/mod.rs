@@ -57,6 +57,7 @@ struct Arguments {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Answer in JSON
     #[arg(long, global = true)]
@@ -181,6 +182,16 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn examples_fit_the_width_that_help_is_set_in() {
+        for verb in Arguments::command().get_subcommands() {
+            let text = verb.get_after_help().map(ToString::to_string);
+            for line in text.iter().flat_map(|text| text.lines()) {
+                assert!(line.chars().count() < 100, "{}: {line}", verb.get_name());
+            }
+        }
     }
 
     #[test]

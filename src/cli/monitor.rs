@@ -15,11 +15,15 @@ use crate::control::protocol::{Request, Response, Streamed, Watch};
 use crate::observe::line::LineFormat;
 
 const EXAMPLES: &str = "\
-Each line says when, what became of the packet (ALLOW, DROP: no rule allows it, or the packet itself
-is wrong; DENY: a rule denies it; AUDIT: would be dropped if it were not for audit mode), who sent it
-to whom, and which side decided by which rule. Allowed connections are shown once, when they begin.
+Each line says when, what became of the packet, who sent it to whom, and which side decided by
+which rule. Allowed connections are shown once, when they begin.
 
-With --json each line is an object; {\"lost\": N} says that N events came faster than they were read.
+  ALLOW  a rule or the default allows it
+  DROP   no rule allows it, or the packet itself is wrong
+  DENY   a rule denies it
+  AUDIT  passes, and would be dropped if it were not for audit mode
+
+With --json each line is an object; {\"lost\": N}: N events came faster than they were read.
 
 Examples:
   bridgewall monitor

@@ -9,9 +9,9 @@ use super::{Answer, Failure, Global};
 use crate::control::protocol::{Request, Response};
 
 const EXAMPLES: &str = "\
-The daemon watches its policy files, and takes a change without being asked; this makes it look at
-once, waits until the policy is enforced, and says what is wrong if it is refused. A refused policy
-changes nothing.
+The daemon watches its policy files, and takes a change without being asked. This makes it look
+at once, waits until the policy is enforced, and says what is wrong if it is refused. A refused
+policy changes nothing.
 
 Examples:
   bridgewall check && bridgewall reload";

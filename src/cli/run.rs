@@ -12,8 +12,9 @@ use crate::control::lock::DaemonLock;
 use crate::reconcile::policies::PolicyRefused;
 
 const EXAMPLES: &str = "\
-Enforcement does not end with the daemon: see `bridgewall stop --detach`. SIGHUP is `reload`, SIGTERM
-and Ctrl-C are `stop`. RUST_LOG sets how much it says: error, warn, info (the default), debug.
+Enforcement does not end with the daemon: see `bridgewall stop --detach`. SIGHUP is `reload`;
+SIGTERM and Ctrl-C are `stop`. RUST_LOG sets how much it says: error, warn, info (the default) or
+debug.
 
 Examples:
   systemctl start bridgewall

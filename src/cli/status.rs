@@ -163,8 +163,10 @@ fn endpoints(page: &mut Page, report: &StatusReport) {
 fn docker(page: &mut Page, report: &StatusReport) {
     let docker = &report.docker;
     let mut text = match docker.state {
-        DockerState::Connected => docker.state.name().to_owned(),
-        _ => page.painted(AnsiColor::Yellow.on_default(), docker.state.name()),
+        DockerState::Connected | DockerState::Off => docker.state.name().to_owned(),
+        DockerState::Waiting | DockerState::Absent => {
+            page.painted(AnsiColor::Yellow.on_default(), docker.state.name())
+        }
     };
     if let Some(version) = &docker.version {
         let _ = write!(text, ", version {}", printable(version));

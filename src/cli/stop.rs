@@ -17,8 +17,9 @@ use crate::kernel;
 use crate::observe::line::printable;
 
 const EXAMPLES: &str = "\
-The programs that enforce the policy are in the kernel: they go on without the daemon, which is only
-needed for what changes. A container that starts meanwhile is not known, and nothing passes there.
+The programs that enforce the policy are in the kernel: they go on without the daemon, which is
+only needed for what changes. A container that starts meanwhile is not known, and nothing passes
+there.
 
 Examples:
   bridgewall stop                       upgrade or restart without a gap

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets,
+};
 
 use super::output::Style;
 use super::text::{count, duration, number};
@@ -51,6 +53,8 @@ pub(super) fn endpoints(endpoints: &[EndpointReport], style: Style) -> String {
             drops(dropped),
         ]);
     }
+    // The interface first: what people look for are names, and what is dropped.
+    fit(&mut table, &[4, 7, 6, 3]);
     finish(&table)
 }
 
@@ -109,6 +113,7 @@ pub(super) fn flows(report: &FlowsReport, style: Style) -> String {
     for flow in &report.flows {
         table.add_row(flow_row(flow));
     }
+    fit(&mut table, &[5, 4]);
     let mut text = finish(&table);
     if report.flows.len() < report.total {
         text.push_str(&format!(
@@ -180,6 +185,28 @@ fn table(style: Style, header: &[&str]) -> Table {
         table.force_no_tty();
     }
     table
+}
+
+/// On a terminal that is too narrow, hides columns, in this order, until the others fit.
+fn fit(table: &mut Table, expendable: &[usize]) {
+    let Some(width) = table.width() else { return };
+    let widths = table.column_max_content_widths();
+    let gap = 2;
+    let mut needed: usize = widths
+        .iter()
+        .map(|&content| usize::from(content) + gap)
+        .sum();
+    for &index in expendable {
+        if needed <= usize::from(width) + gap {
+            return;
+        }
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(ColumnConstraint::Hidden);
+            needed -= widths
+                .get(index)
+                .map_or(0, |&content| usize::from(content) + gap);
+        }
+    }
 }
 
 fn right(table: &mut Table, columns: std::ops::RangeInclusive<usize>) {

@@ -62,14 +62,28 @@ xwing      alliance, fighters  172.18.0.4, fd00::4  space            veth2b3c4d5
 }
 
 #[test]
-fn endpoints_on_a_terminal_fit_its_width() {
+fn a_narrow_terminal_hides_what_matters_least_rather_than_break_words() {
     let style = Style {
         color: false,
-        width: Some(80),
+        width: Some(90),
     };
-    let text = endpoints(&three_endpoints(), style);
-    for line in text.lines() {
-        assert!(line.chars().count() <= 80, "{line}");
+    assert_eq!(
+        endpoints(&three_endpoints(), style),
+        "\
+NAME       IDENTITIES          ADDRESSES            NETWORK          STATE      DROPPED
+deathstar  empire              172.18.0.2           space            armed            3
+xwing      alliance, fighters  172.18.0.4, fd00::4  space            not armed        3
+-          -                   -                    br-0123456789ab  not named        0
+"
+    );
+    for width in 40..130 {
+        let style = Style {
+            color: false,
+            width: Some(width),
+        };
+        for line in endpoints(&three_endpoints(), style).lines() {
+            assert!(line.chars().count() <= usize::from(width), "{line}");
+        }
     }
 }
 

@@ -35,7 +35,6 @@ pub fn load(path: &Path, trust: Trust) -> Result<Policy, Report> {
 }
 
 /// The same, and the texts that were read.
-#[must_use]
 pub fn load_with_snapshot(path: &Path, trust: Trust) -> (Snapshot, Result<Policy, Report>) {
     let mut snapshot = Snapshot::default();
     let mut inputs = Vec::new();

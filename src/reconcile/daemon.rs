@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 
 use super::host::Host;
 use super::pass::Pass;
@@ -31,6 +32,9 @@ use crate::watch::signals;
 
 /// Name of the numbers in the [`Store`].
 const NUMBERING: &str = "numbers";
+
+/// Name of the time of the last commit in the [`Store`].
+const COMMITTED: &str = "committed-at";
 
 /// How often connections that have expired are removed.
 const EXPIRY: Duration = Duration::from_secs(10);
@@ -100,6 +104,10 @@ impl Daemon {
             log::error!("{error:#}; numbers are given anew");
             None
         });
+        let committed_at = store.load(COMMITTED).unwrap_or_else(|error| {
+            log::warn!("{error:#}");
+            None
+        });
         let ring = bell.clone();
         signals::watch(move |request| {
             ring.ring(Trigger::Signal(request));
@@ -128,7 +136,7 @@ impl Daemon {
             remarks: Vec::new(),
             failures: Vec::new(),
             started_at: UnixTime::now(),
-            committed_at: None,
+            committed_at,
             files,
             retry: None,
             look_again_at: None,
@@ -365,9 +373,8 @@ impl Daemon {
         if publishes {
             self.committed_at = Some(UnixTime::now());
             self.numbering = pass.numbering;
-            if let Err(error) = self.store.save(NUMBERING, &self.numbering) {
-                log::error!("{error:#}");
-            }
+            self.keep(COMMITTED, &self.committed_at);
+            self.keep(NUMBERING, &self.numbering);
         }
         if self.remarks != pass.remarks {
             for remark in pass
@@ -396,6 +403,13 @@ impl Daemon {
         Ok(())
     }
 
+    /// For the next start. That it failed is told, and changes nothing that is enforced.
+    fn keep<T: Serialize>(&self, name: &str, value: &T) {
+        if let Err(error) = self.store.save(name, value) {
+            log::error!("{error:#}");
+        }
+    }
+
     fn has_published(&mut self, pass: &Pass) -> Result<bool> {
         let active = self.kernel.observe()?.active;
         Ok(pass.published() == Some(active.generation))
@@ -417,7 +431,14 @@ impl Daemon {
         self.retry = Some((Instant::now() + pause, pause));
     }
 
+    /// In the words of the inventory and the policy that judge now.
     fn name_everything(&self) {
+        service::status(&format!(
+            "{} endpoints, {} rules, policy revision {}",
+            self.inventory.endpoints.len(),
+            self.policies.current().rules.len(),
+            self.policies.revision(),
+        ));
         let policy = self.policies.current();
         self.hub
             .rename(Names::new(&self.inventory, policy, &self.compiled));

@@ -20,8 +20,8 @@ use crate::policy::model::Policy;
 const LEDGER: &str = "endpoints";
 
 /// How long the first start waits for Docker's first answer, so that running containers are known
-/// when their traffic is first judged.
-const FIRST_ANSWER: Duration = Duration::from_secs(5);
+/// when their traffic is first judged. Not long: at boot the engine may be waiting for us.
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
 
 /// The eyes of the one writer.
 pub(super) struct Host {

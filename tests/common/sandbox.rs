@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::eventually;
 use super::frame::Mac;
 use super::namespace::Namespace;
 use super::place::Place;
@@ -217,6 +218,14 @@ impl Sandbox {
              route add default via {gateway6}",
             node.ipv4, node.ipv6
         ));
+        // The bridge notices a link that comes up a moment later, and loses what is sent until then.
+        eventually("the bridge forwards to a new container", || {
+            let port = self
+                .host
+                .namespace
+                .run("bridge", &["link", "show", "dev", name]);
+            port.contains("state forwarding").then_some(())
+        });
         self.containers.insert(name.to_owned(), node);
         self.container(name)
     }

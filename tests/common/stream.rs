@@ -47,7 +47,8 @@ pub struct Report {
     pub received: u64,
     /// Messages that did not come in their turn.
     pub out_of_order: u64,
-    /// Segments that TCP had to send again.
+    /// Segments that TCP sent again and that had not arrived before. (One that comes late on a busy
+    /// machine is sent again as well, but then arrives twice, and the receiver says so.)
     pub retransmitted: u64,
     /// Why the connection ended, if it did not last until the end.
     pub failure: Option<String>,
@@ -283,25 +284,32 @@ fn unix_nanoseconds() -> u64 {
         .map_or(0, |since| since.as_nanos() as u64)
 }
 
-/// How many segments a connection has sent more than once.
+/// How many segments a connection has sent more than once without their arriving more than once.
 fn retransmitted(stream: &TcpStream) -> u64 {
     use std::os::fd::AsRawFd;
 
     use nix::libc;
 
-    // SAFETY: a tcp_info is all integers, for which zero is a value.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    // Places in struct tcp_info (linux/tcp.h), in units of four bytes: tcpi_total_retrans, and
+    // tcpi_dsack_dups (RFC 2883), which is newer than what libc knows of it.
+    const TOTAL_RETRANS: usize = 25;
+    const DSACK_DUPS: usize = 54;
+    let mut info = [0_u32; 64];
     let mut length = size_of_val(&info) as libc::socklen_t;
-    // SAFETY: the descriptor is open, and the kernel writes at most `length` bytes.
+    // SAFETY: the descriptor is open, and the kernel writes at most `length` bytes of integers.
     let done = unsafe {
         libc::getsockopt(
             stream.as_raw_fd(),
             libc::IPPROTO_TCP,
             libc::TCP_INFO,
-            (&raw mut info).cast(),
+            info.as_mut_ptr().cast(),
             &raw mut length,
         )
     };
     assert_eq!(done, 0, "read a connection's TCP_INFO");
-    u64::from(info.tcpi_total_retrans)
+    assert!(
+        length as usize >= (DSACK_DUPS + 1) * size_of::<u32>(),
+        "the kernel's tcp_info has no tcpi_dsack_dups"
+    );
+    u64::from(info[TOTAL_RETRANS].saturating_sub(info[DSACK_DUPS]))
 }

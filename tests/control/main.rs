@@ -5,10 +5,7 @@
 mod stand_in;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bridgewall::control::client::{Client, ClientError};
@@ -360,75 +357,4 @@ fn stop_answers_and_then_closes_when_the_daemon_has_ended() {
         Client::connect(&daemon.socket),
         Err(ClientError::NoDaemon(_))
     ));
-}
-
-/// Sends `request` as the user `nobody`, in a child process, and returns the answer.
-fn as_nobody(daemon: &StandIn, request: Request) -> String {
-    const NOBODY: u32 = 65_534;
-    let folder = daemon.socket.parent().expect("folder");
-    for path in [folder, &daemon.socket] {
-        // What the group does on a real host: `nobody` may connect.
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("chmod");
-    }
-    let mut child = Command::new(std::env::current_exe().expect("this test"))
-        .args([
-            "--exact",
-            "speak_for_another_user",
-            "--nocapture",
-            "--ignored",
-        ])
-        .env("BRIDGEWALL_TEST_SOCKET", &daemon.socket)
-        .env(
-            "BRIDGEWALL_TEST_LINE",
-            String::from_utf8(line(request)).expect("text"),
-        )
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("run as nobody");
-    let mut said = String::new();
-    child
-        .stdout
-        .take()
-        .expect("piped")
-        .read_to_string(&mut said)
-        .expect("read");
-    assert!(child.wait().expect("wait").success(), "{said}");
-    said.lines()
-        .find_map(|line| {
-            line.split_once("ANSWER ")
-                .map(|(_, answer)| answer.to_owned())
-        })
-        .expect("an answer")
-}
-
-/// Not a test of its own: what `as_nobody` runs.
-#[test]
-#[ignore = "run by other tests, as another user"]
-fn speak_for_another_user() {
-    let socket = std::env::var("BRIDGEWALL_TEST_SOCKET").expect("socket");
-    let line = std::env::var("BRIDGEWALL_TEST_LINE").expect("line");
-    let mut stream = UnixStream::connect(socket).expect("connect");
-    stream.set_read_timeout(Some(PATIENCE)).expect("time limit");
-    stream.write_all(line.as_bytes()).expect("write");
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).expect("read");
-    println!("ANSWER {}", answer.trim());
-}
-
-#[test]
-fn a_user_who_is_not_root_may_look_but_not_change() {
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
-    let daemon = StandIn::start();
-    for request in [Request::Reload, Request::Stop { detach: true }] {
-        let answer = as_nobody(&daemon, request);
-        assert!(answer.contains("not-root"), "{answer}");
-    }
-    assert_eq!(daemon.asked(), [], "the writer was never asked");
-    assert!(!daemon.has_ended());
-    let answer = as_nobody(&daemon, Request::Status);
-    assert!(answer.contains("\"healthy\":true"), "{answer}");
 }

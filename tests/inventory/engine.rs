@@ -4,7 +4,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -19,6 +19,14 @@ use bridgewall::policy::model::Pattern;
 use bridgewall::state::numbers::EndpointNumber;
 
 use crate::host::{Cleanup, PATIENCE, run, try_run};
+
+/// Where the engine listens that the `docker` commands here speak to.
+fn socket() -> PathBuf {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    host.strip_prefix("unix://")
+        .unwrap_or(DEFAULT_SOCKET)
+        .into()
+}
 
 const IMAGE: &str = "inv-busybox";
 
@@ -152,7 +160,7 @@ impl Loop {
     pub fn with(managed: Vec<Pattern>, ledger: Ledger) -> Self {
         let (sender, triggers) = mpsc::channel();
         watch::start(sink(sender.clone())).expect("netlink");
-        let docker = Docker::watch(Path::new(DEFAULT_SOCKET), sink(sender)).expect("a thread");
+        let docker = Docker::watch(&socket(), sink(sender)).expect("a thread");
         Self {
             observer: Observer::open().expect("netlink"),
             docker,

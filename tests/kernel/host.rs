@@ -39,11 +39,17 @@ pub fn on_a_host(test: impl FnOnce(&Host) + Send + 'static) {
         .expect("mount a bpffs");
         host.ip("link set lo up");
         test(&host);
-        // A process that another test starts may hold on to it for a moment.
-        umount2(host.bpffs(), MntFlags::MNT_DETACH).expect("unmount the bpffs");
     });
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
+    }
+}
+
+impl Drop for Host {
+    /// Also after a failure: the folder can be removed only when nothing is mounted there.
+    fn drop(&mut self) {
+        // A process that another test starts may hold on to it for a moment.
+        umount2(self.bpffs(), MntFlags::MNT_DETACH).expect("unmount the bpffs");
     }
 }
 

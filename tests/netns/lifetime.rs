@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 
 use super::{firewall, policy};
+use crate::common::daemon::Daemon;
 use crate::common::probe;
 use crate::common::sandbox::Sandbox;
 use crate::common::service::Service;
@@ -66,6 +67,22 @@ on_both_hooks! {
             probe::assert_dropped(&web.namespace, to);
         }
         assert_eq!(forbidden.heard(), 0);
+    }
+
+    fn a_restart_is_no_new_policy(attach) {
+        let sandbox = Sandbox::new(&["db", "web"]);
+        let mut daemon = firewall(&sandbox, attach, RULES);
+        let policy = |daemon: &Daemon| {
+            let policy = &daemon.status()["policy"];
+            (policy["generation"].clone(), policy["committed_at"].clone())
+        };
+        let before = policy(&daemon);
+        assert!(before.1.is_number(), "{before:?}");
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.await_end(), Some(0));
+        daemon.launch();
+        daemon.await_endpoints(2);
+        assert_eq!(policy(&daemon), before);
     }
 
     fn stop_detach_opens_everything_and_leaves_nothing(attach) {
