@@ -120,14 +120,14 @@ guest_libraries() {
 # Boots a kernel and waits for its end; to be run in a subshell. What the guest told is in OUTPUT/told,
 # the kernel's console in OUTPUT/console, qemu's own words in OUTPUT/qemu.
 #
-# The guest's clock counts its instructions, 4 ns each, and runs on at once when it has nothing to do:
-# so nothing in it is late because this machine is slow or busy.
+# The guest's clock counts its instructions, 4 ns each: nothing in it is late because this machine is
+# slow or busy.
 guest_run() {
 	local output=$1 kernel=$2 initrd=$3
 	rm -rf "$output"
 	mkdir -p "$output"
 	timeout --kill-after=5 "$GUEST_SECONDS" qemu-system-x86_64 \
-		-accel tcg -cpu max -smp 1 -m 1024 -icount shift=2,sleep=off -rtc clock=vm \
+		-accel tcg -cpu max -smp 1 -m 1024 -icount shift=2 -rtc clock=vm \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-serial "file:$output/console" -serial "file:$output/told" \
 		-kernel "$kernel/vmlinuz" -initrd "$initrd" \

@@ -12,7 +12,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 use super::namespace::Namespace;
 use super::{PATIENCE, eventually};
 
-/// The time from one message to the next.
+/// The time from one message to the next, unless `BRIDGEWALL_TEST_INTERVAL` says otherwise, in
+/// microseconds: an emulated machine cannot send as many.
 const INTERVAL: Duration = Duration::from_micros(500);
 
 /// A sender that numbers its messages, and a receiver that knows which have come. Each message says
@@ -260,8 +261,12 @@ impl Counts {
     }
 }
 
-/// Sends a message every [`INTERVAL`] until it is told to stop.
+/// Sends messages at their pace until it is told to stop.
 fn send_messages(counts: &Counts, mut send: impl FnMut(&[u8; 16])) {
+    let interval = std::env::var("BRIDGEWALL_TEST_INTERVAL")
+        .ok()
+        .and_then(|interval| interval.parse().ok())
+        .map_or(INTERVAL, Duration::from_micros);
     let mut message = [0; 16];
     while !counts.stop_sending.load(Ordering::SeqCst) {
         let number = counts.sent.fetch_add(1, Ordering::SeqCst);
@@ -269,7 +274,7 @@ fn send_messages(counts: &Counts, mut send: impl FnMut(&[u8; 16])) {
         message[8..].copy_from_slice(&unix_nanoseconds().to_be_bytes());
         send(&message);
         // The pace of the traffic, not a wait for anything.
-        thread::sleep(INTERVAL);
+        thread::sleep(interval);
     }
 }
 
