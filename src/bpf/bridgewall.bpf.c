@@ -11,6 +11,7 @@
 #include "address.h"
 #include "config.h"
 #include "events.h"
+#include "expiry.h"
 #include "fragment.h"
 #include "maps.h"
 #include "mark.h"
@@ -125,6 +126,7 @@ int from_endpoint_body(struct __sk_buff *skb)
 	struct packet packet = {.hook = HOOK_FROM_ENDPOINT};
 	int reason = judge_sent(skb, &packet);
 
+	make_room(&packet);
 	if (reason)
 		return drop(skb, &packet, reason);
 	set_mark(skb, packet.mark);
@@ -164,6 +166,7 @@ int to_endpoint_body(struct __sk_buff *skb)
 	struct packet packet = {.hook = HOOK_TO_ENDPOINT};
 	int reason = judge_received(skb, &packet);
 
+	make_room(&packet);
 	if (reason)
 		return drop(skb, &packet, reason);
 	return pass(skb, packet.endpoint, HOOK_TO_ENDPOINT);
@@ -178,6 +181,19 @@ int drop_body(struct __sk_buff *skb)
 	begin(skb, &packet);
 	parse(skb, &packet.headers);
 	return drop(skb, &packet, skb->cb[HANDOVER_REASON]);
+}
+
+/* ---- Upkeep ------------------------------------------------------------------------------ */
+
+/* Run by the daemon, which says what time it is. Returns whether it was its turn. */
+SEC("syscall")
+int sweep_all(struct sweep *sweep)
+{
+	struct sweep own = {.now = sweep->now};
+	bool done = sweep_flows(&own, 0);
+
+	*sweep = own;
+	return done;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -63,23 +63,26 @@ static __noinline struct flow *find_quoted_flow(const struct packet *packet,
 						const struct headers *quoted, bool *source_is_low)
 {
 	struct flow_key key = {};
-	struct flow *flow;
 
 	*source_is_low = make_flow_key(quoted, packet->bridge, &key);
-	flow = bpf_map_lookup_elem(&flows, &key);
-	return flow ? flow : bpf_map_lookup_elem(&new_flows, &key);
+	return bpf_map_lookup_elem(&flows, &key);
 }
 
 static __always_inline bool quotes_live_flow(struct packet *packet, const struct headers *quoted)
 {
 	bool source_is_low = false, replying;
 	struct flow *flow = find_quoted_flow(packet, quoted, &source_is_low);
+	__u32 status;
 
 	if (!flow)
 		return false;
-	replying = source_is_low != !!(flow->flags & FLOW_OPENER_LOW);
-	if (!is_entitled(packet, flow, replying) ||
-	    has_expired(flow, quoted->protocol, bpf_ktime_get_coarse_ns()))
+	status = flow->status;
+	replying = source_is_low != !!(status & FLOW_OPENER_LOW);
+	if (status & FLOW_CLAIMED || !is_entitled(packet, flow, replying) ||
+	    has_expired(flow, status, quoted->protocol, bpf_ktime_get_coarse_ns()))
+		return false;
+	/* It was refused, and only TCP has to remember that. */
+	if (!flow->generation && quoted->protocol != IPPROTO_TCP)
 		return false;
 	if (flow->generation == packet->generation)
 		return true;

@@ -103,6 +103,8 @@ const WORDS: [Words; COUNT] = in_order(words! {
         "containers hand out no addresses";
     DROP_MULTICAST_QUERY: "a multicast query from a container",
         "containers are no multicast routers";
+    DROP_FLOW_QUOTA: "the endpoint has as many connections as it may",
+        "look for a flood: `bridgewall list flows`; else raise flows_per_endpoint in bridgewall.toml";
 });
 
 /// Every reason at its own number; checked when this is compiled.

@@ -307,7 +307,6 @@ impl Daemon {
                 FlowState::New => "new".to_owned(),
                 FlowState::Established => "established".to_owned(),
                 FlowState::Closing => "closing".to_owned(),
-                FlowState::Unknown(number) => number.to_string(),
             },
             generation: flow.generation,
             idle: flow.idle.as_secs(),

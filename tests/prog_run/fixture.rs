@@ -18,7 +18,7 @@ pub use crate::rules::{
 pub use abi::body as Body;
 
 /// TC_ACT_UNSPEC and TC_ACT_SHOT.
-const PASS: u32 = u32::MAX;
+pub const PASS: u32 = u32::MAX;
 const SHOT: u32 = 2;
 
 const MARK_SHIFT: u32 = 16;
@@ -34,7 +34,7 @@ struct Template {
 /// A host with the nodes of [`Node`]. Egress is allowed, ingress to endpoints is not; the host
 /// allows both.
 pub struct Firewall {
-    skeleton: BridgewallSkel<'static>,
+    pub skeleton: BridgewallSkel<'static>,
     /// By endpoint number; loaded when first needed.
     templates: [OnceLock<Template>; ENDPOINTS.len() + 1],
     state: Mutex<State>,
@@ -46,12 +46,12 @@ struct State {
     slot: u8,
 }
 
-fn bytes_of<T: Copy>(value: &T) -> &[u8] {
+pub fn bytes_of<T: Copy>(value: &T) -> &[u8] {
     // SAFETY: the types of the contract spell their padding out: every byte is initialised.
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
-fn from_bytes<T: Copy>(bytes: &[u8]) -> T {
+pub fn from_bytes<T: Copy>(bytes: &[u8]) -> T {
     assert!(bytes.len() >= size_of::<T>());
     // SAFETY: long enough, and the types of the contract are integers all through.
     unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
@@ -138,6 +138,7 @@ impl Firewall {
                 body.set_autoload(false);
             }
             open.progs.drop_body.set_autoload(false);
+            open.progs.sweep_all.set_autoload(false);
             let data = open.maps.rodata_endpoint_data.as_mut().expect("constants");
             data.endpoint_constants = *constants;
             for mut map in open.open_object_mut().maps_mut() {
@@ -151,7 +152,7 @@ impl Firewall {
         Template { skeleton }
     }
 
-    fn template(&self, node: Node) -> &BridgewallSkel<'static> {
+    pub fn template(&self, node: Node) -> &BridgewallSkel<'static> {
         let template = self.templates[node.number() as usize]
             .get_or_init(|| self.load_template(&Self::constants(node)));
         &template.skeleton
@@ -185,7 +186,7 @@ impl Firewall {
             .expect("remove a body");
     }
 
-    fn write<K: Copy, V: Copy>(&self, map: &impl MapCore, key: &K, value: &V) {
+    pub fn write<K: Copy, V: Copy>(&self, map: &impl MapCore, key: &K, value: &V) {
         map.update(bytes_of(key), bytes_of(value), MapFlags::ANY)
             .unwrap_or_else(|error| panic!("write {:?}: {error}", map.name()));
     }
@@ -523,30 +524,6 @@ impl Firewall {
             .sum()
     }
 
-    /// All entries of the table of answered connections.
-    pub fn flows(&self) -> Vec<(abi::flow_key, abi::flow)> {
-        entries(&self.skeleton.maps.flows)
-    }
-
-    /// All entries of the table of new connections.
-    pub fn new_flows(&self) -> Vec<(abi::flow_key, abi::flow)> {
-        entries(&self.skeleton.maps.new_flows)
-    }
-
-    /// As if all connections had last been used that long ago.
-    pub fn age_flows(&self, seconds: u64) {
-        let age = |mut flow: abi::flow| {
-            flow.last_seen = flow.last_seen.wrapping_sub(seconds * 1_000_000_000);
-            flow
-        };
-        for (key, flow) in self.flows() {
-            self.write(&self.skeleton.maps.flows, &key, &age(flow));
-        }
-        for (key, flow) in self.new_flows() {
-            self.write(&self.skeleton.maps.new_flows, &key, &age(flow));
-        }
-    }
-
     /// As if all first fragments had come that long ago.
     pub fn age_fragments(&self, seconds: u64) {
         let map = &self.skeleton.maps.fragments;
@@ -587,7 +564,7 @@ impl Firewall {
     }
 }
 
-fn entries<K: Copy, V: Copy>(map: &impl MapCore) -> Vec<(K, V)> {
+pub fn entries<K: Copy, V: Copy>(map: &impl MapCore) -> Vec<(K, V)> {
     map.keys()
         .filter_map(|key| {
             let value = map.lookup(&key, MapFlags::ANY).expect("read an entry")?;
@@ -612,8 +589,9 @@ fn shared_map<'a>(
         "networks6" => &maps.networks6,
         "addresses" => &maps.addresses,
         "endpoints" => &maps.endpoints,
-        "new_flows" => &maps.new_flows,
         "flows" => &maps.flows,
+        "accounts" => &maps.accounts,
+        "sweeper" => &maps.sweeper,
         "fragments" => &maps.fragments,
         "events" => &maps.events,
         "event_limits" => &maps.event_limits,
