@@ -187,7 +187,7 @@ int drop_body(struct __sk_buff *skb)
 
 /* Run by the daemon, which says what time it is. Returns whether it was its turn. */
 SEC("syscall")
-int sweep_all(struct sweep *sweep)
+int sweep_body(struct sweep *sweep)
 {
 	struct sweep own = {.now = sweep->now};
 	bool done = sweep_flows(&own, 0);

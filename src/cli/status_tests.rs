@@ -2,7 +2,7 @@ use pretty_assertions::assert_eq;
 
 use super::*;
 use crate::control::report::{
-    AttachStatus, DockerStatus, DropCount, EndpointCounts, EventStatus, PolicyStatus,
+    AttachStatus, DockerStatus, DropCount, EndpointCounts, EventStatus, FlowStatus, PolicyStatus,
 };
 
 const STARTED: UnixTime = UnixTime::new(1_795_000_000, 0);
@@ -57,6 +57,7 @@ fn healthy() -> StatusReport {
             version: Some("29.3.1".to_owned()),
             error: None,
         },
+        flows: FlowStatus::default(),
         maps: vec![map("flows", Some(3), 131_072), map("events", None, 1 << 20)],
         drops: Vec::new(),
         events: EventStatus::default(),

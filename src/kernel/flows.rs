@@ -160,12 +160,12 @@ pub struct Expired {
 }
 
 /// Has the kernel remove what has been idle for too long; `None` if a packet has it do so just now.
-pub(super) fn expire(sweep_all: BorrowedFd<'_>) -> Result<Option<Expired>> {
+pub(super) fn expire(sweep_body: BorrowedFd<'_>) -> Result<Option<Expired>> {
     let mut sweep = abi::sweep {
         now: now()?,
         ..Default::default()
     };
-    let done = sys::run_with_context(sweep_all, &mut sweep)
+    let done = sys::run_with_context(sweep_body, &mut sweep)
         .map_err(|error| Error::io("remove expired connections", &error))?;
     Ok((done != 0).then(|| Expired {
         removed: sweep.removed,

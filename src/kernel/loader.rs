@@ -47,7 +47,7 @@ pub(super) struct Loaded {
     pub(super) maps: Maps,
     pub(super) accounts: Accounts,
     /// The program that removes what has expired.
-    pub(super) sweep_all: OwnedFd,
+    pub(super) sweep_body: OwnedFd,
     /// The settings of the bodies, which templates may read too.
     pub(super) settings: MapHandle,
     /// Sets that interfaces may still use, oldest first.
@@ -126,18 +126,18 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
             (abi::body::BODY_DROP, "drop_body", &skeleton.progs.drop_body),
         ],
     )?;
-    let sweep_all = skeleton
+    let sweep_body = skeleton
         .progs
-        .sweep_all
+        .sweep_body
         .as_fd()
         .try_clone_to_owned()
-        .map_err(|error| Error::io("keep the program sweep_all", &error))?;
+        .map_err(|error| Error::io("keep the program sweep_body", &error))?;
     let settings = MapHandle::try_from(&*skeleton.maps.rodata)
         .map_err(|error| Error::bpf("keep the settings", &error))?;
     Ok(Loaded {
         accounts: Accounts::map(&maps.accounts)?,
         maps,
-        sweep_all,
+        sweep_body,
         settings,
         predecessors,
         adoption,

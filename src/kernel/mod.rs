@@ -72,7 +72,7 @@ pub struct Kernel {
     pins: Pins,
     maps: Arc<Maps>,
     accounts: Arc<Accounts>,
-    sweep_all: OwnedFd,
+    sweep_body: OwnedFd,
     body_settings: libbpf_rs::MapHandle,
     /// Sets of maps that interfaces may still use.
     predecessors: Vec<u32>,
@@ -107,7 +107,7 @@ impl Kernel {
         let Loaded {
             maps,
             accounts,
-            sweep_all,
+            sweep_body,
             settings: body_settings,
             predecessors,
             adoption,
@@ -130,7 +130,7 @@ impl Kernel {
             mechanism: features.mechanism(settings.attach),
             maps: Arc::new(maps),
             accounts: Arc::new(accounts),
-            sweep_all,
+            sweep_body,
             settings,
             pins,
             body_settings,
@@ -366,7 +366,7 @@ impl Kernel {
         if self.accounts.total().is_empty() {
             return Ok(Some(Expired::default()));
         }
-        flows::expire(self.sweep_all.as_fd())
+        flows::expire(self.sweep_body.as_fd())
     }
 
     /// Stops enforcing: removes every program, every pin and every map. Goes on past errors.

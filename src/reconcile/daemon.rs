@@ -292,6 +292,7 @@ impl Daemon {
             Verb::Status => self.status(),
             Verb::List(listing) => self.list(*listing),
             Verb::Explain(question) => self.explain(question),
+            Verb::Doctor => self.examine(),
         };
         // Whoever asked may have gone away.
         let _ = request.reply.send(response);

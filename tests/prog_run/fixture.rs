@@ -138,7 +138,7 @@ impl Firewall {
                 body.set_autoload(false);
             }
             open.progs.drop_body.set_autoload(false);
-            open.progs.sweep_all.set_autoload(false);
+            open.progs.sweep_body.set_autoload(false);
             let data = open.maps.rodata_endpoint_data.as_mut().expect("constants");
             data.endpoint_constants = *constants;
             for mut map in open.open_object_mut().maps_mut() {

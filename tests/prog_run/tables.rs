@@ -69,7 +69,7 @@ impl Firewall {
         let output = self
             .skeleton
             .progs
-            .sweep_all
+            .sweep_body
             .test_run(ProgramInput {
                 context_in: Some(&mut context),
                 ..Default::default()
