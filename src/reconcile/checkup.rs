@@ -27,6 +27,7 @@ impl Daemon {
             remarks: &remarks,
             docker: docker.as_ref().map_or(&nothing, |state| &state.view),
             inventory: &self.inventory,
+            policy: self.policies.current(),
         };
         Response::Examined(Box::new(examine(&findings)))
     }

@@ -1,13 +1,13 @@
 //! What is wrong, or may be: each check looks at one thing and says so also where all is well. Pure.
 
-use std::collections::BTreeMap;
-
+use crate::compile::membership::identities_of;
 use crate::control::examination::{Check, Condition, Examination};
 use crate::control::report::{
     CrowdedAccount, DockerState, FlowRoom, MapStatus, OpenedBy, StatusReport,
 };
 use crate::inventory::docker::{DockerView, Sharer};
-use crate::inventory::model::Inventory;
+use crate::inventory::model::{Attributes, Inventory};
+use crate::policy::model::Policy;
 
 /// Everything that there is to look at.
 pub(super) struct Findings<'a> {
@@ -20,6 +20,8 @@ pub(super) struct Findings<'a> {
     pub remarks: &'a [(bool, String)],
     pub docker: &'a DockerView,
     pub inventory: &'a Inventory,
+    /// The one that judges.
+    pub policy: &'a Policy,
 }
 
 /// Looks at everything.
@@ -336,65 +338,65 @@ fn shared_namespaces(findings: &Findings<'_>) -> Check {
         .docker
         .sharers
         .iter()
-        .filter_map(|sharer| disagreement(sharer, findings))
+        .flat_map(|sharer| disagreements(sharer, findings))
         .collect();
     if details.is_empty() {
         return fine(
             name,
-            "containers that share a network namespace have the same labels",
+            "no container is in another one's network namespace under another identity",
         );
     }
     trouble(
         name,
         Condition::Warning,
-        "containers share a network namespace and disagree on labels: those of its owner count",
+        "containers share a network namespace, and only its owner's identities count",
         details,
         "give both the same labels, or a namespace each",
     )
 }
 
-/// The labels in which a container differs from the owner of the network namespace that it is in,
-/// without those that compose gives to every container.
-fn disagreement(sharer: &Sharer, findings: &Findings<'_>) -> Option<String> {
-    let owner = owner_labels(sharer, findings)?;
-    let own = &sharer.container.labels;
-    let differing: Vec<_> = own
-        .keys()
-        .chain(owner.1.keys().filter(|key| !own.contains_key(*key)))
-        .filter(|key| own.get(*key) != owner.1.get(*key))
-        .filter(|key| !key.starts_with("com.docker.compose."))
-        .cloned()
-        .collect();
-    (!differing.is_empty()).then(|| {
-        format!(
-            "{} and {}: {}",
-            owner.0,
-            sharer.container.name,
-            differing.join(", ")
-        )
-    })
+/// Where a container would be somebody else than it is: by its own labels, name, image and project, and
+/// by those of the owner of the network namespace that it is in.
+fn disagreements(sharer: &Sharer, findings: &Findings<'_>) -> Vec<String> {
+    let container = &sharer.container;
+    let owners = findings.inventory.endpoints.values();
+    owners
+        .filter_map(|endpoint| endpoint.owner.as_ref())
+        .map(|owner| &owner.attributes)
+        .filter(|owner| owner.container.as_deref() == Some(sharer.owner.as_str()))
+        .filter_map(|owner| {
+            let alone = Attributes {
+                container: Some(container.id.clone()),
+                name: container.name.clone(),
+                image: container.image.clone(),
+                labels: container.labels.clone(),
+                project: container.project.clone(),
+                ..owner.clone()
+            };
+            let is = identities(findings.policy, owner);
+            let would_be = identities(findings.policy, &alone);
+            (is != would_be).then(|| {
+                format!(
+                    "{} counts as {is}, like {}, and not as {would_be}",
+                    alone.name, owner.name
+                )
+            })
+        })
+        .collect()
 }
 
-/// Name and labels of a namespace's owner, where it is attached to a bridge.
-fn owner_labels<'a>(
-    sharer: &Sharer,
-    findings: &Findings<'a>,
-) -> Option<(&'a str, &'a BTreeMap<String, String>)> {
-    let attached = findings
-        .docker
-        .attachments
-        .iter()
-        .map(|attachment| &attachment.container)
-        .find(|container| container.id == sharer.owner || container.name == sharer.owner)
-        .map(|container| (container.name.as_str(), &container.labels));
-    attached.or_else(|| {
-        let owners = findings.inventory.endpoints.values();
-        owners
-            .filter_map(|endpoint| endpoint.owner.as_ref())
-            .map(|owner| &owner.attributes)
-            .find(|attributes| attributes.container.as_deref() == Some(sharer.owner.as_str()))
-            .map(|attributes| (attributes.name.as_str(), &attributes.labels))
-    })
+/// The names of what these attributes make somebody.
+fn identities(policy: &Policy, attributes: &Attributes) -> String {
+    let names: Vec<_> = identities_of(policy, attributes)
+        .into_iter()
+        .filter_map(|id| policy.identities.get(id.0))
+        .map(|identity| identity.name.as_str())
+        .collect();
+    if names.is_empty() {
+        "unidentified".to_owned()
+    } else {
+        names.join("+")
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,14 @@ use crate::inventory::docker::{Container, Unprotected};
 use crate::inventory::model::{Attributes, Endpoint, MacAddress, Owner};
 use crate::state::numbers::EndpointNumber;
 
+fn policy() -> Policy {
+    let text = "[identities.web]\nlabels = { role = \"web\" }\n\
+                [identities.cache]\nlabels = { role = \"cache\" }\n\
+                [[allow]]\nfrom = \"web\"\nto = \"cache\"\n";
+    let sources = vec![crate::policy::Source::new("policy.toml", text)];
+    crate::policy::parse(sources, &mut |path| unreachable!("{}", path.display())).expect("valid")
+}
+
 /// A host on which all is well, to be changed.
 struct Host {
     status: StatusReport,
@@ -19,6 +27,7 @@ struct Host {
     remarks: Vec<(bool, String)>,
     docker: DockerView,
     inventory: Inventory,
+    policy: Policy,
 }
 
 impl Host {
@@ -74,6 +83,7 @@ impl Host {
             remarks: Vec::new(),
             docker: DockerView::default(),
             inventory: Inventory::default(),
+            policy: policy(),
         }
     }
 
@@ -85,6 +95,7 @@ impl Host {
             remarks: &self.remarks,
             docker: &self.docker,
             inventory: &self.inventory,
+            policy: &self.policy,
         })
     }
 
@@ -264,7 +275,7 @@ fn containers_out_of_reach_are_named_with_their_network() {
 }
 
 #[test]
-fn containers_in_one_namespace_should_agree_on_their_labels() {
+fn a_container_that_counts_as_somebody_else_in_its_namespace_is_named() {
     let owner_id = "a".repeat(64);
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let mut host = Host::new();
@@ -316,6 +327,6 @@ fn containers_in_one_namespace_should_agree_on_their_labels() {
     host.expect(
         "shared-namespaces",
         Condition::Warning,
-        &["web and sidecar: role"],
+        &["sidecar counts as web, like web, and not as cache"],
     );
 }
