@@ -114,13 +114,20 @@ static long sweep_flow(void *map, struct flow_key *key, struct flow *flow, struc
 	return 0;
 }
 
+/* Whether the last search was not long enough ago. Signed: it may have begun on a CPU whose clock is a
+ * tick ahead. */
+static __always_inline bool is_too_early(const struct sweeper *turn, __u64 now, __u64 interval)
+{
+	return interval && (__s64)(now - turn->swept) < (__s64)interval;
+}
+
 /* Removes what has expired by `now`. Returns whether nobody else was about it already. */
 static __noinline bool sweep_flows(struct sweep *sweep, __u64 interval)
 {
 	__u32 zero = 0;
 	struct sweeper *turn = bpf_map_lookup_elem(&sweeper, &zero);
 
-	if (!turn || sweep->now - turn->swept < interval ||
+	if (!turn || is_too_early(turn, sweep->now, interval) ||
 	    __sync_val_compare_and_swap(&turn->busy, 0, 1))
 		return false;
 	turn->swept = sweep->now;

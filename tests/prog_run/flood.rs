@@ -209,6 +209,12 @@ fn a_flood_ends_no_connection_and_starves_no_neighbour() {
         let seconds = began.elapsed().as_secs_f64();
         let idle = idle_ports().filter(|ports| friends.talk(*ports)).count();
         let accounts = firewall.accounts(Node::A.number());
+        let searching = Instant::now();
+        firewall.sweep();
+        println!(
+            "{family:?}: a search for what has expired takes {:?}",
+            searching.elapsed()
+        );
         println!(
             "{family:?}: {packets} packets in {seconds:.1} s ({:.0} a second), {} refused; of {tried} \
              new connections of a neighbour {failed} failed; {idle} of {IDLE} idle ones work",
