@@ -99,7 +99,7 @@ fn start_log() {
 /// The daemon itself: the reconciler, until it is told to end.
 fn serve(config: Config, lock: DaemonLock) -> Result<(), Failure> {
     crate::reconcile::run(config, lock).map_err(|error| match error.downcast::<PolicyRefused>() {
-        Ok(refused) => Failure::Wrong(refused.to_string()),
+        Ok(refused) => Failure::NoPolicy(refused),
         Err(error) => Failure::Unusable(format!("{error:#}")),
     })
 }

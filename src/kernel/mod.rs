@@ -26,6 +26,7 @@ mod apply;
 mod attach;
 mod bytes;
 mod counters;
+mod discipline;
 mod encode;
 mod error;
 mod events;

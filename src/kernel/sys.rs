@@ -216,14 +216,21 @@ fn filter() -> raw::bpf_tc_opts {
     }
 }
 
-/// Makes sure that an interface has a clsact queueing discipline.
-pub(super) fn create_clsact(ifindex: u32) -> io::Result<()> {
+/// Gives an interface a clsact queueing discipline. `false`: it has one.
+pub(super) fn create_clsact(ifindex: u32) -> io::Result<bool> {
     let mut hook = hook(ifindex, raw::BPF_TC_INGRESS | raw::BPF_TC_EGRESS)?;
     // SAFETY: `hook` outlives the call.
     match done(unsafe { raw::bpf_tc_hook_create(&mut hook) }) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        result => result.map(|()| true),
     }
+}
+
+/// Takes an interface's clsact queueing discipline away, with all filters, whosever they are.
+pub(super) fn destroy_clsact(ifindex: u32) -> io::Result<()> {
+    let mut hook = hook(ifindex, raw::BPF_TC_INGRESS | raw::BPF_TC_EGRESS)?;
+    // SAFETY: `hook` outlives the call.
+    done(unsafe { raw::bpf_tc_hook_destroy(&mut hook) })
 }
 
 /// Puts a program in our filter's place, without a moment in between if there is one already.

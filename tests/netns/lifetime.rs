@@ -129,6 +129,14 @@ on_both_hooks! {
                     .run("tc", &["filter", "show", "dev", interface, direction]);
                 assert_eq!(filters, "", "filters are left at {interface}");
             }
+            let disciplines = sandbox
+                .host()
+                .namespace
+                .run("tc", &["qdisc", "show", "dev", interface]);
+            assert!(
+                !disciplines.contains("clsact"),
+                "a discipline is left at {interface}: {disciplines}"
+            );
         }
 
         // And it can be switched on again.
