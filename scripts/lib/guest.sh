@@ -37,6 +37,11 @@ guest_apt() {
 guest_fetch() {
 	local folder=$1 release=$2 suite name package version
 	shift 2
+	[[ -n $GUEST_ARCHIVE ]] || {
+		echo "apt gets nothing from Debian's archive: say in BRIDGEWALL_DEBIAN_ARCHIVE where it is (what" \
+			"stands before /debian in its address)" >&2
+		return 1
+	}
 	mkdir -p "$folder/apt/lists/partial" "$folder/apt/archives/partial"
 	: >"$folder/apt/status"
 	for suite in "debian $release" "debian-security $release-security"; do

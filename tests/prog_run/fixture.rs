@@ -1,17 +1,16 @@
 //! The real programs, loaded with maps of their own, and a small policy to fill them with.
 
-use std::mem::{MaybeUninit, offset_of};
+use std::mem::offset_of;
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::sync::Mutex;
 
 use bridgewall::kernel::abi;
-use bridgewall::kernel::skeleton::{BridgewallSkel, BridgewallSkelBuilder};
-use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
+use bridgewall::kernel::skeleton::{BridgewallSkel, OpenBridgewallSkel};
 use libbpf_rs::{MapCore, MapFlags, MapType, ProgramInput, ProgramMut, RingBufferBuilder};
 
 use crate::node::{ENDPOINTS, Family, HOST_IDENTITY, INTERNET, LAN, Node};
-use crate::pool::{Loan, Template};
+use crate::pool::{self, Loan, Template};
 
 pub use crate::rules::{
     Outcome, Reason, Rule, Side, Verdict, allow, allow_all, icmp_selector, port, rule,
@@ -22,7 +21,7 @@ pub use abi::body as Body;
 const PASS: u32 = u32::MAX;
 const SHOT: u32 = 2;
 
-const MARK_SHIFT: u32 = 16;
+pub const MARK_SHIFT: u32 = 16;
 /// Bits of the mark that are not ours, and must stay as they are.
 const FOREIGN_MARK: u32 = 0x0000_a55a;
 
@@ -62,35 +61,18 @@ pub fn address(ip: IpAddr) -> abi::address {
     from_bytes(&octets)
 }
 
-fn open(
-    configure: impl FnOnce(&mut bridgewall::kernel::skeleton::OpenBridgewallSkel<'static>),
-) -> BridgewallSkel<'static> {
-    let storage = Box::leak(Box::new(MaybeUninit::uninit()));
-    let mut open = BridgewallSkelBuilder::default()
-        .open(storage)
-        .expect("open the skeleton");
-    let settings = &mut open.maps.rodata_data.as_mut().expect("settings").settings;
-    settings.mark_shift = MARK_SHIFT;
-    configure(&mut open);
-    open.load().expect("load: these tests need root")
-}
-
 impl Firewall {
     pub fn new() -> Self {
         Self::on(Loan::take(|| Self::load(|_| {})))
     }
 
     /// With some settings or map sizes other than the defaults.
-    pub fn with(
-        configure: impl FnOnce(&mut bridgewall::kernel::skeleton::OpenBridgewallSkel<'static>),
-    ) -> Self {
+    pub fn with(configure: impl FnOnce(&mut OpenBridgewallSkel<'static>)) -> Self {
         Self::on(Loan::own(Self::load(configure)))
     }
 
-    fn load(
-        configure: impl FnOnce(&mut bridgewall::kernel::skeleton::OpenBridgewallSkel<'static>),
-    ) -> BridgewallSkel<'static> {
-        open(|open| {
+    fn load(configure: impl FnOnce(&mut OpenBridgewallSkel<'static>)) -> BridgewallSkel<'static> {
+        pool::open(|open| {
             open.progs.from_endpoint.set_autoload(false);
             open.progs.to_endpoint.set_autoload(false);
             // Much smaller than the default, which takes long to make.
@@ -133,43 +115,18 @@ impl Firewall {
         constants
     }
 
-    fn load_template(&self, constants: &abi::endpoint_constants) -> Template {
-        let shared = self.loan.skeleton.object();
-        let skeleton = open(|open| {
-            let wanted = [
-                &mut open.progs.from_endpoint_body,
-                &mut open.progs.to_endpoint_body,
-            ];
-            for body in wanted {
-                body.set_autoload(false);
-            }
-            open.progs.drop_body.set_autoload(false);
-            let data = open.maps.rodata_endpoint_data.as_mut().expect("constants");
-            data.endpoint_constants = *constants;
-            for mut map in open.open_object_mut().maps_mut() {
-                // Constants are each one's own.
-                if map.initial_value().is_some() {
-                    continue;
-                }
-                let twin = shared.maps().find(|twin| twin.name() == map.name());
-                let twin = twin.expect("the same object has the same maps");
-                map.reuse_fd(twin.as_fd()).expect("share a map");
-            }
-        });
-        Template { skeleton }
-    }
-
     fn template(&self, node: Node) -> &BridgewallSkel<'static> {
         let number = node.number() as usize;
         let template = self.templates[number].as_ref().unwrap_or_else(|| {
-            self.loan.templates[number].get_or_init(|| self.load_template(&Self::constants(node)))
+            self.loan.templates[number]
+                .get_or_init(|| self.loan.load_template(&Self::constants(node)))
         });
         &template.skeleton
     }
 
     /// The same endpoint with other constants.
     pub fn reload_template(&mut self, node: Node, constants: &abi::endpoint_constants) {
-        self.templates[node.number() as usize] = Some(self.load_template(constants));
+        self.templates[node.number() as usize] = Some(self.loan.load_template(constants));
     }
 
     fn install_bodies(&self) {

@@ -2,14 +2,18 @@
 //! times as long over them as a test. Every test finds them as if they had just been loaded.
 
 use std::collections::BTreeSet;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
+use std::os::fd::AsFd as _;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
-use bridgewall::kernel::skeleton::BridgewallSkel;
-use libbpf_rs::skel::Skel as _;
+use bridgewall::kernel::abi;
+use bridgewall::kernel::skeleton::{BridgewallSkel, BridgewallSkelBuilder, OpenBridgewallSkel};
+use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{MapCore, MapFlags, MapType, RingBufferBuilder};
 
+use crate::fixture::MARK_SHIFT;
 use crate::node::ENDPOINTS;
 
 /// The templates of one endpoint.
@@ -74,12 +78,51 @@ impl Loan {
     }
 }
 
+/// The programs with the tests' settings, and with what `configure` changes.
+pub fn open(configure: impl FnOnce(&mut OpenBridgewallSkel<'static>)) -> BridgewallSkel<'static> {
+    let storage = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open = BridgewallSkelBuilder::default()
+        .open(storage)
+        .expect("open the skeleton");
+    let settings = &mut open.maps.rodata_data.as_mut().expect("settings").settings;
+    settings.mark_shift = MARK_SHIFT;
+    configure(&mut open);
+    open.load().expect("load: these tests need root")
+}
+
 impl Loaded {
     fn new(skeleton: BridgewallSkel<'static>) -> Self {
         Self {
             skeleton,
             templates: Default::default(),
         }
+    }
+
+    /// Templates for an endpoint with these constants, with the maps of the bodies.
+    pub fn load_template(&self, constants: &abi::endpoint_constants) -> Template {
+        let shared = self.skeleton.object();
+        let skeleton = open(|open| {
+            let wanted = [
+                &mut open.progs.from_endpoint_body,
+                &mut open.progs.to_endpoint_body,
+            ];
+            for body in wanted {
+                body.set_autoload(false);
+            }
+            open.progs.drop_body.set_autoload(false);
+            let data = open.maps.rodata_endpoint_data.as_mut().expect("constants");
+            data.endpoint_constants = *constants;
+            for mut map in open.open_object_mut().maps_mut() {
+                // Constants are each one's own.
+                if map.initial_value().is_some() {
+                    continue;
+                }
+                let twin = shared.maps().find(|twin| twin.name() == map.name());
+                let twin = twin.expect("the same object has the same maps");
+                map.reuse_fd(twin.as_fd()).expect("share a map");
+            }
+        });
+        Template { skeleton }
     }
 
     /// Takes back all that a test did.
