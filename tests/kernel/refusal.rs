@@ -64,6 +64,23 @@ fn a_missing_right_is_not_taken_for_a_missing_feature() {
     });
 }
 
+/// What nobody knew to ask for.
+#[test]
+fn a_kernel_that_refuses_the_programs_keeps_no_pin() {
+    let loading = Lack {
+        command: Some(raw::BPF_PROG_LOAD),
+        answer: Errno::EINVAL,
+    };
+    on_a_host(move |host| {
+        let output = Place::new(host).daemon(Some(loading)).output();
+        let Output { status, stderr, .. } = output.expect("start the daemon");
+        let said = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(UNUSABLE), "{said}");
+        assert!(said.contains("load the programs"), "{said}");
+        assert!(!host.pins().exists(), "pins are left");
+    });
+}
+
 #[test]
 fn without_tcx_clsact_serves_and_status_says_so() {
     let query = Lack {
