@@ -14,6 +14,7 @@ mod icmp;
 mod neighbours;
 mod node;
 mod parser;
+mod pool;
 mod quotas;
 mod receiver;
 mod report;

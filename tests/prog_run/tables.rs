@@ -19,7 +19,7 @@ pub fn is_answered((_, flow): &Entry) -> bool {
 impl Firewall {
     /// Everything in the table of connections, dead or alive.
     pub fn entries_of_flows(&self) -> Vec<Entry> {
-        entries(&self.skeleton.maps.flows)
+        entries(&self.loan().skeleton.maps.flows)
     }
 
     /// All connections that were answered.
@@ -40,13 +40,13 @@ impl Firewall {
     pub fn age_flows(&self, seconds: u64) {
         for (key, mut flow) in self.entries_of_flows() {
             flow.last_seen = flow.last_seen.wrapping_sub(seconds * 1_000_000_000);
-            self.write(&self.skeleton.maps.flows, &key, &flow);
+            self.write(&self.loan().skeleton.maps.flows, &key, &flow);
         }
     }
 
     /// Whether a packet has looked for what has expired since the last call.
     pub fn was_swept(&self) -> bool {
-        let map = &self.skeleton.maps.sweeper;
+        let map = &self.loan().skeleton.maps.sweeper;
         let value = map.lookup(bytes_of(&0_u32), MapFlags::ANY);
         let sweeper: abi::sweeper = from_bytes(&value.expect("read").expect("an array"));
         self.write(map, &0_u32, &abi::sweeper::default());
@@ -67,6 +67,7 @@ impl Firewall {
         };
         let mut context = bytes_of(&sweep).to_vec();
         let output = self
+            .loan()
             .skeleton
             .progs
             .sweep_body
@@ -80,7 +81,7 @@ impl Firewall {
 
     /// What an endpoint is counted for; of number 0 all of them together.
     pub fn accounts(&self, number: u32) -> abi::flow_accounts {
-        let map = &self.skeleton.maps.accounts;
+        let map = &self.loan().skeleton.maps.accounts;
         let value = map.lookup(bytes_of(&number), MapFlags::ANY);
         from_bytes(&value.expect("read an account").expect("it is in the array"))
     }
