@@ -48,7 +48,7 @@ const POLICY: &str = r#"
     [[allow]]
     name  = "open"
     from  = "any"
-    to    = "victim"
+    to    = ["victim", "bystander"]
     ports = ["53/udp", "67-68/udp", "546-547/udp", "80/tcp", "7/sctp"]
     icmp  = ["echo-request"]
 
@@ -326,7 +326,7 @@ fn prepare(sandbox: &Sandbox) {
         let run =
             |arguments: &str| host.run("bridge", &arguments.split_whitespace().collect::<Vec<_>>());
         run(&format!(
-            "link set dev {device} learning off flood off mcast_flood {flood} bcast_flood {flood}"
+            "link set dev {device} learning off flood {flood} mcast_flood {flood} bcast_flood {flood}"
         ));
         run(&format!("fdb replace {mac} dev {device} master static"));
     }
