@@ -309,6 +309,7 @@ enum drop_reason {
 	DROP_FLOW_INSERT,      /* the kernel refused the entry */
 	DROP_DHCP_SERVER,      /* a DHCP or DHCPv6 server's message from an endpoint */
 	DROP_MULTICAST_QUERY,  /* an IGMP or MLD query from an endpoint */
+	DROP_CHECKSUM_OFFLOAD, /* asks for a checksum to be written over what was judged */
 	DROP_REASONS,
 };
 

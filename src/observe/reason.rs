@@ -103,6 +103,8 @@ const WORDS: [Words; COUNT] = in_order(words! {
         "containers hand out no addresses";
     DROP_MULTICAST_QUERY: "a multicast query from a container",
         "containers are no multicast routers";
+    DROP_CHECKSUM_OFFLOAD: "asks for a checksum to be written over its own headers",
+        "a forged packet; look at the sender";
 });
 
 /// Every reason at its own number; checked when this is compiled.

@@ -1,6 +1,6 @@
 //! Rows, and the words they are written in.
 
-use crate::cast::{Host, Mallory, Peer, Stranger, Victim};
+use crate::cast::{Mallory, Outside, Peer, Stranger, Victim};
 use crate::common::craft::{
     self, FAMILIES, Family, Ipv4, Ipv6, Payload, SYN, ethernet, icmp_protocol,
 };
@@ -36,6 +36,8 @@ pub enum Expect {
     Drop(&'static str),
     /// The kernel itself loses it before any program of ours can see it; nothing is counted.
     Gone,
+    /// It passes the sender's hook, and the kernel has no use for it then.
+    Unwanted,
 }
 
 /// What a row's frames are made from: who sends to whom, and numbers that no other row uses.
@@ -275,6 +277,11 @@ impl Case {
         self.shot(frame, Expect::Gone)
     }
 
+    /// Nothing of ours drops it, and yet it does not arrive.
+    pub fn unwanted(&self, frame: Vec<u8>) -> Shot {
+        self.shot(frame, Expect::Unwanted)
+    }
+
     /// As expected.
     pub fn shot(&self, frame: Vec<u8>, expect: Expect) -> Shot {
         Shot {
@@ -298,7 +305,7 @@ impl Shot {
 
     /// Whether it comes as it was sent: a router changes it.
     pub fn is_bridged(&self) -> bool {
-        self.from != crate::cast::Outside && self.to != crate::cast::Outside
+        self.from != Outside && self.to != Outside
     }
 }
 
@@ -332,6 +339,3 @@ pub fn transport(family: Family) -> usize {
         Family::V6 => IP + 40,
     }
 }
-
-/// Whose MAC and IP addresses are the gateway's.
-pub const GATEWAY: Peer = Host;

@@ -1,8 +1,7 @@
 //! Who sends and who receives.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::common::craft::Family;
 use crate::common::frame::Mac;
 
 /// A machine, or what passes for one.
@@ -38,11 +37,6 @@ pub const ENDPOINTS: [(Peer, &str); 3] = [
 pub const UPLINK_MAC: Mac = [0x02, 0xbb, 0, 0, 0, 1];
 
 impl Peer {
-    /// Whether it is one of the watched.
-    pub fn is_endpoint(self) -> bool {
-        ENDPOINTS.iter().any(|(peer, _)| *peer == self)
-    }
-
     /// The last number in its addresses on the bridge.
     fn number(self) -> u8 {
         match self {
@@ -84,13 +78,6 @@ impl Peer {
         match self {
             Outside => Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2),
             _ => Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, self.number().into()),
-        }
-    }
-
-    pub fn address(self, family: Family) -> IpAddr {
-        match family {
-            Family::V4 => self.v4().into(),
-            Family::V6 => self.v6().into(),
         }
     }
 

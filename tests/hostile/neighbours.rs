@@ -210,6 +210,11 @@ fn advertisement(c: &Case, target: Ipv6Addr, mac: Mac) -> Vec<u8> {
     )
 }
 
+/// An honest answer.
+pub fn own_advertisement(c: &Case) -> Vec<u8> {
+    advertisement(c, c.from.v6(), c.from.mac())
+}
+
 /// Is somebody there? From no address.
 fn duplicate_probe(c: &Case, target: Ipv6Addr, options: &[u8]) -> Vec<u8> {
     let group = solicited_node(target);

@@ -164,10 +164,7 @@ fn group_queries_v4(rows: &mut Vec<Row>) {
                 vec![
                     c.drop("policy-default", far),
                     c.drop("policy-default", c.frame_v4(&to_one, &report)),
-                    c.drop(
-                        "policy-default",
-                        with(c.frame_v4(&to_one, &report), 0, &BROADCAST),
-                    ),
+                    c.drop("address", with(c.frame_v4(&to_one, &report), 0, &BROADCAST)),
                     c.drop("policy-default", to_group(c, part, group, &report)),
                 ]
             },
