@@ -14,8 +14,11 @@ pub struct Row {
     pub to: Peer,
     /// How many numbers of its own (ports, fragments' identifications) it needs.
     pub width: u16,
-    shots: Box<dyn Fn(&Case) -> Vec<Shot> + Send>,
+    shots: Shots,
 }
+
+/// How a row makes its frames.
+pub type Shots = Box<dyn Fn(&Case) -> Vec<Shot> + Send>;
 
 /// One frame.
 pub struct Shot {

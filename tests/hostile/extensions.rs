@@ -12,8 +12,11 @@ const OPTIONS: u8 = 60;
 /// 8 bytes of padding, as options.
 const PAD: [u8; 8] = [0, 0, 1, 4, 0, 0, 0, 0];
 
+/// Puts extension headers behind a header.
+type Chain = fn(Ipv6) -> Ipv6;
+
 /// Chains that are understood: the ports behind them are found.
-fn readable() -> Vec<(&'static str, fn(Ipv6) -> Ipv6)> {
+fn readable() -> Vec<(&'static str, Chain)> {
     vec![
         ("hop-by-hop options", |ip| ip.with(HOP_BY_HOP, &PAD)),
         ("destination options", |ip| ip.with(OPTIONS, &PAD)),
@@ -59,7 +62,7 @@ fn readable() -> Vec<(&'static str, fn(Ipv6) -> Ipv6)> {
 }
 
 /// Chains that are not, or that lead elsewhere than the header says.
-fn refused() -> Vec<(&'static str, fn(Ipv6) -> Ipv6)> {
+fn refused() -> Vec<(&'static str, Chain)> {
     vec![
         ("hop-by-hop in second place", |ip| {
             ip.with(OPTIONS, &PAD).with(HOP_BY_HOP, &PAD)

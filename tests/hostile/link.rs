@@ -86,7 +86,7 @@ fn tags(rows: &mut Vec<Row>) {
         }
     }
     rows.push(row("ARP in a tag", |c| {
-        let frame = crate::neighbours::request(c);
+        let frame = crate::arp::request(c);
         vec![c.drop("vlan", vlan_tagged(&frame, 0x8100))]
     }));
     rows.extend(either_side("a tag with nothing in it", Family::V4, |c| {

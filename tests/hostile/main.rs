@@ -9,6 +9,7 @@
 mod common;
 
 mod addresses;
+mod arp;
 mod case;
 mod cast;
 mod counters;
@@ -45,6 +46,7 @@ fn families() -> Vec<(&'static str, Vec<Row>)> {
         ("ipv4", ipv4::rows()),
         ("link", link::rows()),
         ("sources", sources::rows()),
+        ("arp", arp::rows()),
         ("neighbours", neighbours::rows()),
         ("services", services::rows()),
         ("addresses", addresses::rows()),

@@ -1,14 +1,11 @@
-//! ARP and neighbour discovery: they pass without a rule, so nobody may speak for anybody else.
+//! Neighbour discovery: it passes without a rule, so nobody may speak for anybody else.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
-use crate::case::{Case, Row, Shot, row, v6, with};
-use crate::cast::{Bystander, Host, Mallory, Outside, Peer, Stranger, Victim};
-use crate::common::craft::{Arp, BROADCAST, Ipv6};
+use crate::case::{Case, Row, Shot, v6, with};
+use crate::cast::{Bystander, Host, Mallory, Outside, Stranger, Victim};
+use crate::common::craft::Ipv6;
 use crate::common::frame::Mac;
-
-const REQUEST: u16 = 1;
-const REPLY: u16 = 2;
 
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
@@ -19,36 +16,8 @@ const REDIRECT: u8 = 137;
 const SOURCE_ADDRESS: u8 = 1;
 const TARGET_ADDRESS: u8 = 2;
 
-/// Who somebody says it is, and what it wants.
-fn arp(c: &Case, operation: u16, sender: (Mac, Ipv4Addr), target: Ipv4Addr) -> Vec<u8> {
-    let message = Arp {
-        operation,
-        sender_mac: sender.0,
-        sender: sender.1,
-        target_mac: if operation == REQUEST {
-            [0; 6]
-        } else {
-            c.to.mac()
-        },
-        target,
-    };
-    c.ethernet(0x0806, &message.bytes())
-}
-
-/// An honest question.
-pub fn request(c: &Case) -> Vec<u8> {
-    arp(c, REQUEST, (c.from.mac(), c.from.v4()), c.to.v4())
-}
-
-/// The same, to everybody.
-fn broadcast(frame: Vec<u8>) -> Vec<u8> {
-    with(frame, 0, &BROADCAST)
-}
-
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    honest_arp(&mut rows);
-    dishonest_arp(&mut rows);
     honest_discovery(&mut rows);
     lying_about_addresses(&mut rows);
     out_of_form(&mut rows);
@@ -58,114 +27,8 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-fn honest_arp(rows: &mut Vec<Row>) {
-    rows.push(row("ARP: a request", |c| {
-        vec![c.pass(broadcast(request(c))), c.pass(request(c))]
-    }));
-    rows.push(row("ARP: a reply", |c| {
-        vec![c.pass(arp(c, REPLY, (c.from.mac(), c.from.v4()), c.to.v4()))]
-    }));
-    rows.push(row("ARP: an announcement of its own address", |c| {
-        let own = (c.from.mac(), c.from.v4());
-        vec![
-            c.pass(broadcast(arp(c, REQUEST, own, own.1))),
-            c.pass(broadcast(arp(c, REPLY, own, own.1))),
-        ]
-    }));
-    rows.push(row("ARP: a probe for its own address", |c| {
-        let nobody = (c.from.mac(), Ipv4Addr::UNSPECIFIED);
-        vec![c.pass(broadcast(arp(c, REQUEST, nobody, c.from.v4())))]
-    }));
-    rows.push(row("ARP: padded as Ethernet wants it", |c| {
-        let mut frame = request(c);
-        frame.resize(60, 0);
-        vec![c.pass(frame)]
-    }));
-}
-
-fn dishonest_arp(rows: &mut Vec<Row>) {
-    let others: [(&str, Ipv4Addr); 6] = [
-        ("the victim", Victim.v4()),
-        ("a neighbour", Bystander.v4()),
-        ("the gateway", Host.v4()),
-        ("nobody", Ipv4Addr::new(10, 77, 0, 200)),
-        ("an outside machine", Outside.v4()),
-        ("everybody", Ipv4Addr::BROADCAST),
-    ];
-    for (whom, address) in others {
-        rows.push(row(&format!("ARP: a reply for {whom}"), move |c| {
-            vec![c.drop("arp", arp(c, REPLY, (c.from.mac(), address), c.to.v4()))]
-        }));
-        rows.push(row(
-            &format!("ARP: a request in the name of {whom}"),
-            move |c| {
-                vec![c.drop(
-                    "arp",
-                    broadcast(arp(c, REQUEST, (c.from.mac(), address), c.to.v4())),
-                )]
-            },
-        ));
-        rows.push(row(&format!("ARP: an announcement for {whom}"), move |c| {
-            vec![
-                c.drop(
-                    "arp",
-                    broadcast(arp(c, REQUEST, (c.from.mac(), address), address)),
-                ),
-                c.drop(
-                    "arp",
-                    broadcast(arp(c, REPLY, (c.from.mac(), address), address)),
-                ),
-            ]
-        }));
-        rows.push(row(&format!("ARP: a probe for {whom}"), move |c| {
-            let nobody = (c.from.mac(), Ipv4Addr::UNSPECIFIED);
-            vec![c.drop("arp", broadcast(arp(c, REQUEST, nobody, address)))]
-        }));
-    }
-    rows.push(row("ARP: a reply from no address", |c| {
-        let nobody = (c.from.mac(), Ipv4Addr::UNSPECIFIED);
-        vec![c.drop("arp", arp(c, REPLY, nobody, c.from.v4()))]
-    }));
-    for (whose, mac) in [
-        ("the victim's", Victim.mac()),
-        ("the gateway's", Host.mac()),
-        ("no", [0; 6]),
-    ] {
-        rows.push(row(
-            &format!("ARP: its own address at {whose} MAC address"),
-            move |c| {
-                let lie = (mac, c.from.v4());
-                vec![
-                    c.drop("arp", arp(c, REPLY, lie, c.to.v4())),
-                    c.drop("arp", broadcast(arp(c, REQUEST, lie, c.to.v4()))),
-                ]
-            },
-        ));
-    }
-    let malformed: [(&str, usize, &[u8]); 9] = [
-        ("no Ethernet", 14, &[0, 6]),
-        ("no IPv4", 16, &[0x86, 0xdd]),
-        ("MAC addresses of 8 bytes", 18, &[8]),
-        ("addresses of 16 bytes", 19, &[16]),
-        ("operation 0", 20, &[0, 0]),
-        ("operation 3 (RARP)", 20, &[0, 3]),
-        ("operation 4 (RARP's reply)", 20, &[0, 4]),
-        ("operation 8 (InARP)", 20, &[0, 8]),
-        ("operation 513", 20, &[2, 1]),
-    ];
-    for (what, offset, bytes) in malformed {
-        rows.push(row(&format!("ARP: {what}"), move |c| {
-            vec![c.drop("arp", with(request(c), offset, bytes))]
-        }));
-    }
-    for length in [27, 20] {
-        rows.push(row(&format!("ARP: {length} of 28 bytes"), move |c| {
-            let mut frame = request(c);
-            frame.truncate(14 + length);
-            vec![c.drop("truncated", frame)]
-        }));
-    }
-}
+/// Makes a frame.
+type Build = fn(&Case) -> Vec<u8>;
 
 /// A message of neighbour discovery; `rest` is what stands behind its checksum.
 fn discovery(c: &Case, ip: Ipv6, kind: u8, rest: &[&[u8]]) -> Vec<u8> {
@@ -231,7 +94,7 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
 fn honest_discovery(rows: &mut Vec<Row>) {
-    rows.push(v6("ND: a solicitation", |c| {
+    rows.push(v6("a solicitation", |c| {
         let group = solicited_node(c.to.v6());
         let own = option(SOURCE_ADDRESS, c.from.mac());
         let ip = Ipv6::new(c.from.v6(), group);
@@ -247,13 +110,13 @@ fn honest_discovery(rows: &mut Vec<Row>) {
             )),
         ]
     }));
-    rows.push(v6("ND: an advertisement", |c| {
+    rows.push(v6("an advertisement", |c| {
         vec![
             c.pass(advertisement(c, c.from.v6(), c.from.mac())),
             c.pass(advertisement(c, c.from.link_local(), c.from.mac())),
         ]
     }));
-    rows.push(v6("ND: an announcement to all", |c| {
+    rows.push(v6("an announcement to all", |c| {
         let ip = Ipv6::new(c.from.v6(), ALL_NODES);
         let options = option(TARGET_ADDRESS, c.from.mac());
         let frame = discovery(
@@ -264,14 +127,14 @@ fn honest_discovery(rows: &mut Vec<Row>) {
         );
         vec![c.pass(to_group(frame, ALL_NODES))]
     }));
-    rows.push(v6("ND: duplicate detection of its own addresses", |c| {
+    rows.push(v6("duplicate detection of its own addresses", |c| {
         vec![
             c.pass(duplicate_probe(c, c.from.v6(), &[])),
             c.pass(duplicate_probe(c, c.from.link_local(), &[])),
             c.pass(duplicate_probe(c, c.from.v6(), &[14, 1, 1, 2, 3, 4, 5, 6])),
         ]
     }));
-    rows.push(v6("ND: is there a router", |c| {
+    rows.push(v6("is there a router", |c| {
         let own = option(SOURCE_ADDRESS, c.from.mac());
         let ip = local(c, ALL_ROUTERS);
         let with_option = discovery(c, ip.clone(), ROUTER_SOLICITATION, &[&[0; 4], &own]);
@@ -294,7 +157,7 @@ fn lying_about_addresses(rows: &mut Vec<Row>) {
         ("a group", ALL_NODES),
     ];
     for (whom, address) in others {
-        rows.push(v6(&format!("ND: an advertisement for {whom}"), move |c| {
+        rows.push(v6(&format!("an advertisement for {whom}"), move |c| {
             let options = option(TARGET_ADDRESS, c.from.mac());
             let rest: [&[u8]; 3] = [&[0x20, 0, 0, 0], &address.octets(), &options];
             let to_all = discovery(c, Ipv6::new(c.from.v6(), ALL_NODES), ADVERTISEMENT, &rest);
@@ -307,10 +170,10 @@ fn lying_about_addresses(rows: &mut Vec<Row>) {
             ]
         }));
         rows.push(v6(
-            &format!("ND: duplicate detection in the name of {whom}"),
+            &format!("duplicate detection in the name of {whom}"),
             move |c| vec![c.drop("neighbour-discovery", duplicate_probe(c, address, &[]))],
         ));
-        rows.push(v6(&format!("ND: {whom} as sender"), move |c| {
+        rows.push(v6(&format!("{whom} as sender"), move |c| {
             let ip = Ipv6 {
                 source: address,
                 ..c.v6()
@@ -331,7 +194,7 @@ fn lying_about_addresses(rows: &mut Vec<Row>) {
         ("no", [0; 6]),
     ] {
         rows.push(v6(
-            &format!("ND: its own address at {whose} MAC address"),
+            &format!("its own address at {whose} MAC address"),
             move |c| {
                 let option = option(SOURCE_ADDRESS, mac);
                 let nonce = [&[14, 1, 1, 2, 3, 4, 5, 6][..], &option].concat();
@@ -362,7 +225,7 @@ fn lying_about_addresses(rows: &mut Vec<Row>) {
 
 fn out_of_form(rows: &mut Vec<Row>) {
     for limit in [254_u8, 64, 1, 0] {
-        rows.push(v6(&format!("ND: hop limit {limit}"), move |c| {
+        rows.push(v6(&format!("hop limit {limit}"), move |c| {
             let lowered = |frame| with(frame, 21, &[limit]);
             vec![
                 c.drop(
@@ -380,7 +243,7 @@ fn out_of_form(rows: &mut Vec<Row>) {
             ]
         }));
     }
-    let malformed: [(&str, fn(&Case) -> Vec<u8>); 11] = [
+    let malformed: [(&str, Build); 11] = [
         ("a code", |c| {
             with(solicitation(c, c.v6(), c.to.v6(), &[]), 55, &[1])
         }),
@@ -437,7 +300,7 @@ fn out_of_form(rows: &mut Vec<Row>) {
         }),
     ];
     for (what, frame) in malformed {
-        rows.push(v6(&format!("ND: {what}"), move |c| {
+        rows.push(v6(what, move |c| {
             vec![c.drop("neighbour-discovery", frame(c))]
         }));
     }
@@ -447,7 +310,7 @@ fn out_of_form(rows: &mut Vec<Row>) {
         ("destination options", 60, [0, 0, 1, 4, 0, 0, 0, 0]),
         ("a finished route", 43, [0, 0, 2, 0, 0, 0, 0, 0]),
     ] {
-        rows.push(v6(&format!("ND: behind {what}"), move |c| {
+        rows.push(v6(&format!("behind {what}"), move |c| {
             let ip = || c.v6().with(number, &header);
             let rest: [&[u8]; 2] = [&[0; 4], &c.from.v6().octets()];
             vec![
@@ -466,7 +329,7 @@ fn out_of_form(rows: &mut Vec<Row>) {
     }
     // Inverse discovery, secure discovery, renumbering: of no use on this link, and judged by rules.
     for kind in [138, 139, 141, 142, 148, 149, 151, 153] {
-        rows.push(v6(&format!("ND: ICMPv6 type {kind}"), move |c| {
+        rows.push(v6(&format!("ICMPv6 type {kind}"), move |c| {
             vec![c.drop("policy-default", discovery(c, c.v6(), kind, &[&[0; 20]]))]
         }));
     }
@@ -480,7 +343,7 @@ fn routers(rows: &mut Vec<Row>) {
         option[16] = 0x20;
         option
     };
-    rows.push(v6("ND: a router advertisement", move |c| {
+    rows.push(v6("a router advertisement", move |c| {
         let ip = local(c, ALL_NODES);
         let frame = to_group(
             discovery(c, ip, ROUTER_ADVERTISEMENT, &[&lifetime, &prefix]),
@@ -505,14 +368,14 @@ fn routers(rows: &mut Vec<Row>) {
         ]
     }));
     rows.push(v6(
-        "ND: a router advertisement in the gateway's name",
+        "a router advertisement in the gateway's name",
         move |c| {
             let ip = Ipv6::new(Host.link_local(), ALL_NODES);
             let frame = discovery(c, ip, ROUTER_ADVERTISEMENT, &[&lifetime, &prefix]);
             vec![c.drop("source-ipv6", to_group(frame, ALL_NODES))]
         },
     ));
-    rows.push(v6("ND: a redirect", move |c| {
+    rows.push(v6("a redirect", move |c| {
         let target = c.from.link_local().octets();
         let destination = Outside.v6().octets();
         vec![
@@ -531,7 +394,7 @@ fn routers(rows: &mut Vec<Row>) {
             ),
         ]
     }));
-    rows.push(v6("ND: a redirect in the gateway's name", move |c| {
+    rows.push(v6("a redirect in the gateway's name", move |c| {
         let ip = Ipv6::new(Host.link_local(), c.to.v6());
         let rest: [&[u8]; 3] = [
             &[0; 4],
@@ -562,8 +425,8 @@ fn leaving_the_link(rows: &mut Vec<Row>) {
             ),
         ]
     };
-    rows.push(v6("ND: data in options, to a machine beyond the link", smuggle).to(Outside));
-    rows.push(v6("ND: a solicitation to a group beyond the link", |c| {
+    rows.push(v6("data in options, to a machine beyond the link", smuggle).to(Outside));
+    rows.push(v6("a solicitation to a group beyond the link", |c| {
         let group = Ipv6Addr::new(0xff0e, 0, 0, 0, 0, 0, 0, 0x101);
         let ip = Ipv6::new(c.from.v6(), group);
         vec![c.drop(
@@ -572,7 +435,7 @@ fn leaving_the_link(rows: &mut Vec<Row>) {
         )]
     }));
     rows.push(
-        v6("ND: a solicitation to the gateway", |c| {
+        v6("a solicitation to the gateway", |c| {
             vec![
                 c.pass(solicitation(
                     c,
@@ -595,16 +458,7 @@ fn leaving_the_link(rows: &mut Vec<Row>) {
 /// A machine on the link may ask and answer like everybody, but not in the name of who is watched.
 fn on_the_link(rows: &mut Vec<Row>) {
     rows.push(
-        row("ARP: a machine on the link for itself", |c| {
-            vec![
-                c.pass(request(c)),
-                c.pass(arp(c, REPLY, (c.from.mac(), c.from.v4()), c.to.v4())),
-            ]
-        })
-        .from(Stranger),
-    );
-    rows.push(
-        v6("ND: a machine on the link for itself", |c| {
+        v6("a machine on the link for itself", |c| {
             vec![
                 c.pass(solicitation(
                     c,
@@ -618,7 +472,7 @@ fn on_the_link(rows: &mut Vec<Row>) {
         .from(Stranger),
     );
     rows.push(
-        v6("ND: from further than the link", |c| {
+        v6("from further than the link", |c| {
             vec![
                 c.drop(
                     "neighbour-discovery",
@@ -638,21 +492,8 @@ fn on_the_link(rows: &mut Vec<Row>) {
     );
     for (whom, peer) in [("a container", Mallory), ("the gateway", Host)] {
         rows.push(
-            row(
-                &format!("ARP: a machine on the link in the name of {whom}"),
-                move |c| {
-                    let lie: (Mac, Ipv4Addr) = (c.from.mac(), Peer::v4(peer));
-                    vec![
-                        c.drop("arp", arp(c, REPLY, lie, c.to.v4())),
-                        c.drop("arp", broadcast(arp(c, REQUEST, lie, lie.1))),
-                    ]
-                },
-            )
-            .from(Stranger),
-        );
-        rows.push(
             v6(
-                &format!("ND: a machine on the link in the name of {whom}"),
+                &format!("a machine on the link in the name of {whom}"),
                 move |c| {
                     let ip = Ipv6 {
                         source: peer.v6(),

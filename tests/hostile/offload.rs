@@ -2,6 +2,7 @@
 //! counted as what they are. A dishonest one has a "checksum-offload" written over what was judged, after it
 //! was judged: whoever computes it, the kernel or a card, writes two bytes wherever it is told to.
 
+use crate::arp;
 use crate::case::{Case, Row, Shot, both, row, transport, v4, v6};
 use crate::cast::{Bystander, Outside, Stranger};
 use crate::common::craft::{Family, Payload, SYN, sctp, tcp, udp_with};
@@ -278,7 +279,7 @@ fn overwriting(rows: &mut Vec<Row>) {
     }));
     rows.push(
         row("a checksum over who sends an ARP reply", |c| {
-            let frame = neighbours::request(c);
+            let frame = arp::request(c);
             (22..41)
                 .map(|position| {
                     c.drop("checksum-offload", frame.clone())
