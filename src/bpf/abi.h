@@ -364,6 +364,7 @@ enum drop_reason {
 	DROP_DHCP_SERVER,      /* a DHCP or DHCPv6 server's message from an endpoint */
 	DROP_MULTICAST_QUERY,  /* an IGMP or MLD query from an endpoint */
 	DROP_FLOW_QUOTA,       /* the endpoint has as many connections as it may */
+	DROP_CHECKSUM_OFFLOAD, /* asks for a checksum to be written over what was judged */
 	DROP_REASONS,
 };
 

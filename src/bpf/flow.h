@@ -105,6 +105,7 @@ __noinline int judge_again(struct packet *packet, const struct headers *headers,
 				 flow->target, flow->status & FLOW_TARGET_HOST, &question.target);
 	if (reason)
 		return reason;
+	question.listener = question.target.identity;
 	packet->source = replying ? question.target : question.opener;
 	packet->destination = replying ? question.opener : question.target;
 	return judge(packet, &question);

@@ -105,6 +105,13 @@ __noinline int judge_request(struct __sk_buff *skb, struct packet *packet, __u32
 		return reason;
 	question.opener = packet->source;
 	question.target = packet->destination;
+	question.listener = packet->destination.identity;
+	/* What an endpoint sends to many reaches the host too, which has no hook of its own. */
+	if (packet->hook == HOOK_FROM_ENDPOINT && packet->headers.flags & HEADERS_GROUP) {
+		if (!is_world(packet->destination.identity))
+			return DROP_ADDRESS; /* to one, in a frame to many (RFC 1122, 3.3.6) */
+		question.listener = IDENTITY_HOST;
+	}
 	question.selector = selector_of(&packet->headers);
 	reason = judge(packet, &question);
 	count_rules(skb, packet);
@@ -225,10 +232,11 @@ static __always_inline int judge_packet(struct __sk_buff *skb, struct packet *pa
 		if (!question && !(headers->flags & HEADERS_GROUP))
 			return judge_alone(skb, packet, JUDGE_BOTH);
 	}
-	/* The sender's hook judges the sender's side, each receiver's hook the receiver's. */
+	/* The sender's hook judges the sender's side and the host's, each receiver's hook the
+	 * receiver's. */
 	if (headers->flags & HEADERS_GROUP)
-		return judge_alone(
-		    skb, packet, packet->hook == HOOK_FROM_ENDPOINT ? JUDGE_EGRESS : JUDGE_INGRESS);
+		return judge_alone(skb, packet,
+				   packet->hook == HOOK_FROM_ENDPOINT ? JUDGE_BOTH : JUDGE_INGRESS);
 	return judge_connection(skb, packet);
 }
 

@@ -1,6 +1,9 @@
 //! The packet path on crafted frames: the real programs, run by BPF_PROG_TEST_RUN through their
 //! templates. Needs root, touches no interface.
 
+#[path = "../common/craft.rs"]
+mod craft;
+
 mod budget;
 mod errors;
 mod fixture;
