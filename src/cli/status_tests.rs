@@ -2,7 +2,7 @@ use pretty_assertions::assert_eq;
 
 use super::*;
 use crate::control::report::{
-    AttachStatus, DockerStatus, DropCount, EndpointCounts, EventStatus, PolicyStatus,
+    AttachStatus, DockerStatus, DropCount, EndpointCounts, EventStatus, PolicyStatus, TroubleStatus,
 };
 
 const STARTED: UnixTime = UnixTime::new(1_795_000_000, 0);
@@ -60,6 +60,7 @@ fn healthy() -> StatusReport {
         maps: vec![map("flows", Some(3), 131_072), map("events", None, 1 << 20)],
         drops: Vec::new(),
         events: EventStatus::default(),
+        troubles: TroubleStatus::default(),
     }
 }
 
@@ -154,4 +155,18 @@ fn the_json_has_what_programs_are_promised() {
     assert_eq!(value["endpoints"]["armed"], 3);
     assert_eq!(value["healthy"], true);
     assert_eq!(value["docker"]["state"], "connected");
+}
+
+#[test]
+fn what_went_wrong_so_far_has_a_line() {
+    let mut report = healthy();
+    report.troubles.policies_refused = 1;
+    report.troubles.requests_refused = 1_200;
+    let page = render(&report, NOW, Style::PLAIN);
+    let line = page.lines().find(|line| line.starts_with("so far"));
+    let line = line.unwrap_or_else(|| panic!("{page}"));
+    assert!(
+        line.contains("1 policy refused, ") && line.ends_with("bad requests"),
+        "{line}"
+    );
 }
