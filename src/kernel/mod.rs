@@ -50,6 +50,7 @@ pub use probe::Features;
 pub use settings::KernelSettings;
 
 use crate::config::Attach;
+use crate::fault;
 use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
 use crate::state::desired::Attachment;
 use crate::state::numbers::{EndpointNumber, RuleNumber};
@@ -69,6 +70,8 @@ pub struct Kernel {
     pins: Pins,
     maps: Arc<Maps>,
     body_settings: libbpf_rs::MapHandle,
+    /// Which layout the maps have.
+    layout: u32,
     /// Sets of maps that interfaces may still use.
     predecessors: Vec<u32>,
     adoption: Adoption,
@@ -102,6 +105,7 @@ impl Kernel {
         let Loaded {
             maps,
             settings: body_settings,
+            layout,
             predecessors,
             adoption,
             mut verified,
@@ -125,6 +129,7 @@ impl Kernel {
             settings,
             pins,
             body_settings,
+            layout,
             predecessors,
             adoption,
             verified,
@@ -199,7 +204,8 @@ impl Kernel {
     /// What is attached to one interface. If nothing is, its pins mean nothing, and go.
     fn find(&self, ifindex: u32) -> Result<Option<ActualAttachment>> {
         let Some(found) = attach::find(&self.pins, ifindex, &self.tags, &self.maps.bodies)? else {
-            for error in self.pins.forget(ifindex) {
+            // A clsact discipline that we made may be left of a detachment that was cut short.
+            for error in attach::detach(&self.pins, ifindex) {
                 log::warn!("{error}");
             }
             return Ok(None);
@@ -291,6 +297,7 @@ impl Kernel {
             Operation::SetSubjects(slot, entries) => maps.set_subjects(*slot, entries),
             Operation::ChangeNetworks(slot, change) => maps.change_networks(*slot, change),
             Operation::Publish { generation, slot } => {
+                fault::step("publish").map_err(|error| Error::io("publish", &error))?;
                 self.active.publish(Active {
                     generation: *generation,
                     slot: *slot,
@@ -316,7 +323,7 @@ impl Kernel {
     fn carry_flows(&self) -> Result<()> {
         self.predecessors
             .iter()
-            .try_for_each(|set| loader::carry_flows(&self.pins, *set, &self.maps))
+            .try_for_each(|set| loader::carry_flows(&self.pins, *set, &self.maps, self.layout))
     }
 
     /// Removes the sets before when no interface uses them any more.

@@ -11,6 +11,8 @@ use std::path::Path;
 use libbpf_rs::libbpf_sys as raw;
 use libbpf_rs::{MapCore as _, MapHandle};
 
+use crate::fault;
+
 /// Which way packets go, seen from the host-side interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Direction {
@@ -74,6 +76,7 @@ fn index(ifindex: u32) -> io::Result<c_int> {
 
 /// Pins an object where nothing is yet.
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    fault::step("pin an object")?;
     let path = c_path(path)?;
     // SAFETY: the path is a C string that outlives the call.
     done(unsafe { raw::bpf_obj_pin(object.as_raw_fd(), path.as_ptr()) })
@@ -81,6 +84,7 @@ pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 
 /// Opens a pinned object, of whatever kind.
 pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    fault::step("open a pin")?;
     let path = c_path(path)?;
     // SAFETY: the path is a C string that outlives the call.
     descriptor(unsafe { raw::bpf_obj_get(path.as_ptr()) })
@@ -100,6 +104,7 @@ pub(super) struct ProgramInfo {
 
 /// What the kernel says of a program.
 pub(super) fn program_info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
+    fault::step("ask about a program")?;
     // More maps than we have; the kernel says how many there are.
     let mut maps = vec![0_u32; 64];
     let mut info = raw::bpf_prog_info {
@@ -130,6 +135,7 @@ pub(super) struct LinkInfo {
 
 /// What the kernel says of a tcx link; `None` for another kind of link.
 pub(super) fn tcx_link_info(link: BorrowedFd<'_>) -> io::Result<Option<LinkInfo>> {
+    fault::step("ask about a link")?;
     let mut info = raw::bpf_link_info::default();
     let mut size = size_of_val(&info) as u32;
     // SAFETY: `info` and `size` are valid for writes of that size.
@@ -150,6 +156,7 @@ pub(super) fn attach_tcx(
     ifindex: u32,
     direction: Direction,
 ) -> io::Result<OwnedFd> {
+    fault::step("attach by tcx")?;
     // SAFETY: a C struct of integers, pointers and unions of them: all zeroes is a value.
     let mut options: raw::bpf_link_create_opts = unsafe { zeroed() };
     options.sz = size_of_val(&options) as raw::size_t;
@@ -167,18 +174,21 @@ pub(super) fn attach_tcx(
 
 /// Puts another program in a link's place, without a moment in between.
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    fault::step("update a link")?;
     // SAFETY: no options are allowed.
     done(unsafe { raw::bpf_link_update(link.as_raw_fd(), program.as_raw_fd(), std::ptr::null()) })
 }
 
 /// Takes a link off its interface, whoever still holds it.
 pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    fault::step("detach a link")?;
     // SAFETY: only a descriptor is passed.
     done(unsafe { raw::bpf_link_detach(link.as_raw_fd()) })
 }
 
 /// The programs on an interface's tcx hook, in the order in which they run.
 pub(super) fn query_tcx(ifindex: u32, direction: Direction) -> io::Result<Vec<u32>> {
+    fault::step("list tcx programs")?;
     // The kernel's own limit for one hook (BPF_MPROG_MAX).
     let mut programs = vec![0_u32; 64];
     // SAFETY: a C struct of integers, pointers and unions of them: all zeroes is a value.
@@ -218,6 +228,7 @@ fn filter() -> raw::bpf_tc_opts {
 
 /// Gives an interface a clsact queueing discipline. `false`: it has one.
 pub(super) fn create_clsact(ifindex: u32) -> io::Result<bool> {
+    fault::step("make a clsact discipline")?;
     let mut hook = hook(ifindex, raw::BPF_TC_INGRESS | raw::BPF_TC_EGRESS)?;
     // SAFETY: `hook` outlives the call.
     match done(unsafe { raw::bpf_tc_hook_create(&mut hook) }) {
@@ -228,6 +239,7 @@ pub(super) fn create_clsact(ifindex: u32) -> io::Result<bool> {
 
 /// Takes an interface's clsact queueing discipline away, with all filters, whosever they are.
 pub(super) fn destroy_clsact(ifindex: u32) -> io::Result<()> {
+    fault::step("remove a clsact discipline")?;
     let mut hook = hook(ifindex, raw::BPF_TC_INGRESS | raw::BPF_TC_EGRESS)?;
     // SAFETY: `hook` outlives the call.
     done(unsafe { raw::bpf_tc_hook_destroy(&mut hook) })
@@ -240,6 +252,7 @@ pub(super) fn attach_clsact(
     direction: Direction,
     replace: bool,
 ) -> io::Result<()> {
+    fault::step("attach by clsact")?;
     let hook = hook(ifindex, direction.clsact())?;
     let mut filter = filter();
     filter.prog_fd = program.as_raw_fd();
@@ -250,6 +263,7 @@ pub(super) fn attach_clsact(
 
 /// The program at our filter's place, if there is one, whosever it is.
 pub(super) fn query_clsact(ifindex: u32, direction: Direction) -> io::Result<Option<u32>> {
+    fault::step("ask about a filter")?;
     let hook = hook(ifindex, direction.clsact())?;
     let mut filter = filter();
     // SAFETY: both outlive the call.
@@ -270,6 +284,7 @@ pub(super) fn query_clsact(ifindex: u32, direction: Direction) -> io::Result<Opt
 
 /// Removes what is at our filter's place.
 pub(super) fn detach_clsact(ifindex: u32, direction: Direction) -> io::Result<()> {
+    fault::step("detach a filter")?;
     let hook = hook(ifindex, direction.clsact())?;
     let filter = filter();
     // SAFETY: both outlive the call.
@@ -335,6 +350,7 @@ impl<'map> BatchReader<'map> {
     }
 
     fn read(&mut self) -> io::Result<u32> {
+        fault::step("read a map")?;
         let mut count = self.room;
         let mut next = [0_u8; BATCH_TOKEN];
         let from = match &mut self.position {
@@ -385,6 +401,7 @@ impl ReaderBarrier {
     /// ended (`maybe_wait_bpf_programs` in kernel/bpf/syscall.c: it is promised to user space since
     /// Linux 5.0). membarrier(2) does the same, but not on kernels with `nohz_full`.
     pub(super) fn wait(&self) -> io::Result<()> {
+        fault::step("wait for readers")?;
         let key = 0_u32;
         let value = self.inner.as_raw_fd();
         // SAFETY: key and value are the four bytes that such a map has.
@@ -401,6 +418,7 @@ impl ReaderBarrier {
 
 /// An array of one 32-bit value, or of one map.
 fn create_array(kind: raw::bpf_map_type, inner: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    fault::step("make a map")?;
     // SAFETY: a C struct of integers and pointers: all zeroes is a value.
     let mut options: raw::bpf_map_create_opts = unsafe { zeroed() };
     options.sz = size_of_val(&options) as raw::size_t;
