@@ -9,6 +9,7 @@ use nix::unistd::geteuid;
 use super::{Answer, Failure, Global};
 use crate::config::Config;
 use crate::control::lock::DaemonLock;
+use crate::kernel::Features;
 use crate::reconcile::policies::PolicyRefused;
 
 const EXAMPLES: &str = "\
@@ -40,6 +41,8 @@ impl Run {
                     .to_owned(),
             ));
         }
+        // Before anything is made: where the kernel lacks something, nothing is to stay behind.
+        Features::probe().map_err(|error| Failure::Unusable(error.to_string()))?;
         let lock = DaemonLock::acquire(&config.state_directory)
             .map_err(|error| Failure::Unusable(error.to_string()))?;
         serve(config, lock)?;
