@@ -71,6 +71,21 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Everything came, in order. Of a TCP connection that says only that it lived: on a busy machine a
+    /// segment is sent again for being late, too.
+    #[track_caller]
+    pub fn assert_complete(&self) {
+        assert!(
+            self.sent > 0
+                && self.received == self.sent
+                && self.out_of_order == 0
+                && self.failure.is_none(),
+            "messages were lost: {self:?}"
+        );
+    }
+}
+
 impl Stream {
     /// One UDP flow. `to` is an address of `receiver`.
     #[track_caller]
