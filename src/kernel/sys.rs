@@ -242,7 +242,18 @@ pub(super) fn destroy_clsact(ifindex: u32) -> io::Result<()> {
     fault::step("remove a clsact discipline")?;
     let mut hook = hook(ifindex, raw::BPF_TC_INGRESS | raw::BPF_TC_EGRESS)?;
     // SAFETY: `hook` outlives the call.
-    done(unsafe { raw::bpf_tc_hook_destroy(&mut hook) })
+    match done(unsafe { raw::bpf_tc_hook_destroy(&mut hook) }) {
+        // There is none: the interface's number is another one's now.
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(nix::libc::ENOENT | nix::libc::EINVAL)
+            ) =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 /// Puts a program in our filter's place, without a moment in between if there is one already.
