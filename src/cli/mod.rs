@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod failure;
 mod generate;
+mod guard;
 mod list;
 mod monitor;
 mod output;
@@ -101,6 +102,8 @@ enum Verb {
     Explain(explain::Explain),
     /// End the daemon; enforcement goes on unless it is detached
     Stop(stop::Stop),
+    /// Close off what is not armed, without a daemon: before containers start
+    Guard(guard::Guard),
     /// Print completions for a shell
     #[command(hide = true)]
     Completions(generate::Completions),
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
         Verb::Monitor(monitor) => monitor.run(&global, &mut output),
         Verb::Explain(explain) => explain.run(&global, &mut output),
         Verb::Stop(stop) => stop.run(&global, &mut output),
+        Verb::Guard(guard) => guard.run(&global, &mut output),
         Verb::Completions(completions) => completions.run(&mut output),
         Verb::Man(man) => man.run(&mut output),
     };

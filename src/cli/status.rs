@@ -10,7 +10,7 @@ use super::output::{Output, Style};
 use super::text::{bytes, count, duration, number};
 use super::{Answer, Failure, Global};
 use crate::control::protocol::{Request, Response};
-use crate::control::report::{DockerState, MapStatus, StatusReport};
+use crate::control::report::{DockerState, GuardState, MapStatus, StatusReport};
 use crate::control::time::UnixTime;
 use crate::observe::line::printable;
 
@@ -106,6 +106,7 @@ fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
     for fallback in &report.attach.fallbacks {
         page.line("", fallback);
     }
+    guard(&mut page, report);
     docker(&mut page, report);
     drops(&mut page, report);
     events(&mut page, report);
@@ -158,6 +159,19 @@ fn endpoints(page: &mut Page, report: &StatusReport) {
         text.push_str(&page.painted(AnsiColor::Yellow.on_default(), &unnamed));
     }
     page.line("endpoints", &text);
+}
+
+fn guard(page: &mut Page, report: &StatusReport) {
+    let guard = &report.guard;
+    let text = match guard.state {
+        GuardState::Closed => "closed: nothing passes where nothing is armed".to_owned(),
+        GuardState::Open => page.painted(AnsiColor::Red.on_default(), "open"),
+        GuardState::Off => page.painted(AnsiColor::Yellow.on_default(), "off"),
+    };
+    page.line("guard", &text);
+    if let Some(fallback) = &guard.fallback {
+        page.line("", fallback);
+    }
 }
 
 fn docker(page: &mut Page, report: &StatusReport) {

@@ -2,7 +2,7 @@ use pretty_assertions::assert_eq;
 
 use super::*;
 use crate::control::report::{
-    AttachStatus, DockerStatus, DropCount, EndpointCounts, EventStatus, PolicyStatus,
+    AttachStatus, DockerStatus, DropCount, EndpointCounts, EventStatus, GuardStatus, PolicyStatus,
 };
 
 const STARTED: UnixTime = UnixTime::new(1_795_000_000, 0);
@@ -52,6 +52,10 @@ fn healthy() -> StatusReport {
             mode: "tcx".to_owned(),
             fallbacks: Vec::new(),
         },
+        guard: GuardStatus {
+            state: GuardState::Closed,
+            fallback: None,
+        },
         docker: DockerStatus {
             state: DockerState::Connected,
             version: Some("29.3.1".to_owned()),
@@ -74,6 +78,7 @@ policy      revision 3, generation 12, enforced 10 s ago
             /etc/bridgewall/policy.toml
 endpoints   3 of 3 armed
 attached by tcx
+guard       closed: nothing passes where nothing is armed
 docker      connected, version 29.3.1
 dropped     nothing
 events      nobody watches
@@ -119,6 +124,7 @@ policy      revision 3, generation 12, enforced 10 s ago
 endpoints   2 of 3 armed, 1 not named yet
 attached by tcx
             no tcx before Linux 6.6: clsact serves
+guard       closed: nothing passes where nothing is armed
 docker      waiting, version 29.3.1: connection refused
 dropped     12,345  no rule allows it (policy-default)
                  7  the sender's MAC address is not its own (source-mac)

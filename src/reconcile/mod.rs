@@ -8,6 +8,7 @@
 
 mod answers;
 mod daemon;
+mod guarding;
 mod host;
 mod pass;
 pub mod policies;

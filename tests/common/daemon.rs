@@ -142,6 +142,12 @@ impl Daemon {
         }
     }
 
+    /// Waits until it answers.
+    #[track_caller]
+    pub fn await_status(&self) {
+        eventually("the daemon answers", || self.try_status());
+    }
+
     /// Runs the command line against this daemon.
     pub fn command(&self, arguments: &[&str]) -> Output {
         Command::new(BINARY)

@@ -10,8 +10,8 @@ use bridgewall::control::explanation::ExplainReport;
 use bridgewall::control::protocol::{ErrorKind, Listing, Question, Response};
 use bridgewall::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, EndpointCounts, EndpointReport, EventStatus,
-    FlowEnd, FlowReport, FlowsReport, IdentityReport, Passage, PolicyStatus, ReloadReport,
-    RuleReport, StatusReport, StopReport,
+    FlowEnd, FlowReport, FlowsReport, GuardState, GuardStatus, IdentityReport, Passage,
+    PolicyStatus, ReloadReport, RuleReport, StatusReport, StopReport,
 };
 use bridgewall::control::server::{ControlRequest, Limits, Server, Verb};
 use bridgewall::control::time::UnixTime;
@@ -164,6 +164,10 @@ pub fn healthy() -> StatusReport {
         attach: AttachStatus {
             mode: "tcx".to_owned(),
             fallbacks: Vec::new(),
+        },
+        guard: GuardStatus {
+            state: GuardState::Closed,
+            fallback: None,
         },
         docker: DockerStatus {
             state: DockerState::Connected,
