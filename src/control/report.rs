@@ -27,10 +27,10 @@ pub struct StatusReport {
     pub endpoints: EndpointCounts,
     /// How the programs are attached.
     pub attach: AttachStatus,
-    /// What closes off endpoints that are not armed.
-    pub guard: GuardStatus,
     /// The Docker engine.
     pub docker: DockerStatus,
+    /// What closes off endpoints that are not armed.
+    pub guard: GuardStatus,
     /// The kernel's maps.
     pub maps: Vec<MapStatus>,
     /// Packets dropped, by reason; reasons that never occurred are left out.

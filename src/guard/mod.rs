@@ -155,8 +155,13 @@ impl Guard {
         }
         self.installed = None;
         nft::run(&script)?;
+        // What is compared with later must be ours, not what somebody else made of it meanwhile.
+        let listing = nft::list(&FAMILIES, TABLE)?.unwrap_or_default();
+        if ruleset::verdicts(&listing) != ruleset::verdicts(&script) {
+            return Err(NftError::Contested.into());
+        }
         self.installed = Some(Installed {
-            listing: nft::list(&FAMILIES, TABLE)?.unwrap_or_default(),
+            listing,
             script,
             sight,
         });

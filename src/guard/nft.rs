@@ -18,6 +18,9 @@ pub enum NftError {
     /// The tool could not be run.
     #[error("run nft: {0}")]
     Run(#[source] io::Error),
+    /// What was written is not what is there.
+    #[error("somebody else changes the nftables tables `bridgewall` at the same time")]
+    Contested,
     /// It said no.
     #[error("nft refuses: {0}")]
     Refused(String),
@@ -39,15 +42,18 @@ pub(super) fn check(script: &str) -> Result<bool, NftError> {
 
 /// The tables of this name without their counters; `None`: one of them is not there.
 pub(super) fn list(families: &[&str], table: &str) -> Result<Option<String>, NftError> {
-    let question: String = families
-        .iter()
-        .map(|family| format!("list table {family} {table}\n"))
-        .collect();
-    match nft(&["--stateless", "-f", "-"], &question) {
-        Ok(listing) => Ok(Some(listing)),
-        Err(NftError::Refused(text)) if text.contains("No such file or directory") => Ok(None),
-        Err(error) => Err(error),
+    let mut all = String::new();
+    // One by one: of several in one script, nft 1.0.6 finds only those of the last family.
+    for family in families {
+        match nft(&["--stateless", "list", "table", family, table], "") {
+            Ok(listing) => all.push_str(&listing),
+            Err(NftError::Refused(text)) if text.contains("No such file or directory") => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
     }
+    Ok(Some(all))
 }
 
 fn nft(arguments: &[&str], input: &str) -> Result<String, NftError> {

@@ -52,6 +52,16 @@ pub(super) fn removal() -> String {
         .concat()
 }
 
+/// How many rules a script or a listing has, by what they decide; each ends a line of its own.
+pub(super) fn verdicts(text: &str) -> [usize; 3] {
+    ["jump ", " accept", " drop"].map(|verdict| {
+        let lines = text.lines().map(str::trim);
+        lines
+            .filter(|line| line.ends_with(verdict) || line.starts_with(verdict))
+            .count()
+    })
+}
+
 /// What is guarded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scope<'a> {

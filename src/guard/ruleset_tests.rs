@@ -159,3 +159,13 @@ fn a_name_that_could_be_more_than_a_name_is_not_written() {
         ["meta ibrname \"a*\" meta iifkind \"veth\" counter drop"]
     );
 }
+
+#[test]
+fn a_listing_that_lacks_a_rule_is_told_from_a_whole_one() {
+    let whole = "\tjump sent\n\t\tiifgroup 7 accept\n\t\tiifname \"tap0\" counter drop\n";
+    assert_eq!(verdicts(whole), [1, 1, 1]);
+    assert_eq!(
+        verdicts(&whole.replace("\t\tiifgroup 7 accept\n", "")),
+        [1, 0, 1]
+    );
+}

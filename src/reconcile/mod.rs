@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! watchers -> trigger -> daemon -> host (observe) -> pass (diff) -> daemon (apply)
+//!                          \-> guarding: what is not armed is closed off
 //!                          \-> policies, store: what is in force, what is kept
 //!                           \-> answers: what is told when somebody asks
 //! ```

@@ -8,11 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::daemon::{Attach, Daemon};
-use crate::common::eventually;
 use crate::common::frame::{self, Mac, UDP, Witness};
 use crate::common::namespace::Namespace;
-use crate::common::probe;
+use crate::common::probe::{self, Outcome};
 use crate::common::sandbox::{BRIDGE, Node, Sandbox, mac_text};
+use crate::common::{BRIEFLY, eventually, eventually_equals};
 
 /// To this port newcomers send, and nobody else.
 const FROM_NEWCOMER: u16 = 4610;
@@ -56,7 +56,7 @@ fn starts() -> u16 {
     std::env::var("BRIDGEWALL_TEST_STARTS")
         .ok()
         .and_then(|starts| starts.parse().ok())
-        .unwrap_or(8)
+        .unwrap_or(4)
 }
 
 /// A host whose bridge is managed, with one container that is armed; and a neighbour that nobody arms
@@ -77,7 +77,10 @@ fn configuration(sandbox: &Sandbox) -> String {
 
 impl Scene {
     fn new() -> Self {
-        let sandbox = Sandbox::new(&["vetharmed"]);
+        Self::of(Sandbox::new(&["vetharmed"]))
+    }
+
+    fn of(sandbox: Sandbox) -> Self {
         let inside = &sandbox.host().namespace;
         let host = inside.inside(|| UdpSocket::bind(("0.0.0.0", FROM_NEWCOMER)));
         let host = host.expect("bind a socket of the host");
@@ -122,8 +125,12 @@ impl Scene {
     /// A container starts, and so does a neighbour that is not armed either: both send to everybody
     /// from the moment they have an interface, and everybody sends to them. Gives what got through.
     fn start(&mut self, number: u16) -> BTreeMap<&'static str, usize> {
+        let newcomers = [0, 1].map(|which| Newcomer::new(&self.sandbox, number * 2 + which, None));
+        self.start_these(newcomers)
+    }
+
+    fn start_these(&mut self, [one, other]: [Newcomer; 2]) -> BTreeMap<&'static str, usize> {
         let before = self.arrived();
-        let [one, other] = [0, 1].map(|which| Newcomer::new(&self.sandbox, number * 2 + which));
         let mut seen = [&one, &other].map(|newcomer| Witness::at(&newcomer.node.namespace, "eth0"));
         let stop = AtomicBool::new(false);
         let rounds = AtomicU64::new(0);
@@ -191,7 +198,8 @@ struct Newcomer {
 }
 
 impl Newcomer {
-    fn new(sandbox: &Sandbox, number: u16) -> Self {
+    /// `place`: the name and the index of its interface on the host.
+    fn new(sandbox: &Sandbox, number: u16, place: Option<(&str, u32)>) -> Self {
         let [high, low] = (100 + number % 10_000).to_be_bytes();
         let node = Node {
             namespace: Namespace::create(),
@@ -201,10 +209,13 @@ impl Newcomer {
             mac: [0x02, 0x42, 10, 78, high, low],
             interface: "eth0",
         };
-        let name = format!("veth{number:07}");
+        let (name, index) = match place {
+            Some((name, index)) => (name.to_owned(), format!("index {index}")),
+            None => (format!("veth{number:07}"), String::new()),
+        };
         let mac = mac_text(node.mac);
         sandbox.host().namespace.ip(&format!(
-            "link add {name} type veth peer name eth0 address {mac} netns {}
+            "link add {name} {index} type veth peer name eth0 address {mac} netns {}
              neigh replace {} lladdr {mac} dev {BRIDGE} nud permanent",
             node.namespace.path().display(),
             node.ipv4,
@@ -353,4 +364,115 @@ on_both_hooks! {
         });
         daemon.lock().expect("nobody panics with it").await_endpoints(1);
     }
+
+    fn what_somebody_flushes_is_put_back_and_loudly(attach) {
+        let mut scene = Scene::new();
+        let daemon = scene.daemon(attach);
+        let host = scene.sandbox.host().namespace.duplicate();
+        for damage in ["flush ruleset", "flush chain bridge bridgewall sent", "delete table inet bridgewall"] {
+            let tables = || host.run("nft", &["--stateless", "list", "ruleset"]);
+            let before = tables();
+            host.run("nft", &[damage]);
+            eventually_equals("the guard is put back", &before, tables);
+        }
+        assert!(daemon.log_says("somebody has changed or removed the nftables tables"));
+        scene.assert_nothing_leaks(0);
+    }
+
+    fn stop_detach_takes_the_guard_away(attach) {
+        let mut scene = Scene::new();
+        let mut daemon = scene.daemon(attach);
+        daemon.stop_and_detach();
+        let host = &scene.sandbox.host().namespace;
+        assert_eq!(host.run("nft", &["list", "tables"]), "");
+        assert_eq!(host.run("ip", &["link", "show", "group", "46109"]), "");
+        assert_eq!(scene.start(0).len(), 6, "every path is open");
+    }
+
+    fn nothing_is_inherited_by_name_or_index(attach) {
+        let mut scene = Scene::of(Sandbox::new(&["vetharmed", "vethspare"]));
+        let configuration = configuration(&scene.sandbox);
+        let policy = POLICY.replace("vetharmed", "veth{armed,spare}");
+        let mut daemon = Daemon::start(scene.sandbox.place(), attach, &configuration, &policy, 2);
+        let index = scene.sandbox.host().namespace.interface_index("vethspare");
+        scene.sandbox.remove("vethspare");
+        for number in 0..starts() {
+            // The first time it takes the place of one that is armed and may talk to everybody, and
+            // every time that of one that the daemon has just armed.
+            if number + 1 == starts() {
+                daemon.await_endpoints(1);
+                scene.sandbox.add_as("vethspare", 12);
+                daemon.await_endpoints(2);
+                daemon.kill();
+                scene.sandbox.remove("vethspare");
+            }
+            let place = Some(("vethspare", index));
+            let newcomers = [place, None].map(|place| Newcomer::new(&scene.sandbox, number, place));
+            let leaked = scene.start_these(newcomers);
+            assert!(leaked.is_empty(), "start {number} leaked: {leaked:?}");
+        }
+    }
+
+    fn a_port_whose_program_somebody_removed_sends_nothing(attach) {
+        let sandbox = Sandbox::new(&["vetharmed"]);
+        let configuration = configuration(&sandbox);
+        let mut daemon = Daemon::start(sandbox.place(), attach, &configuration, POLICY, 1);
+        let armed = sandbox.container("vetharmed");
+        let gateway = sandbox.gateway()[0];
+        probe::assert_pings(&armed.namespace, gateway);
+        daemon.kill();
+        let pins = sandbox.place().pins();
+        std::fs::remove_dir_all(pins.join("links")).expect("links are pinned there");
+        if attach == Attach::Clsact {
+            let host = &sandbox.host().namespace;
+            host.run("tc", &["qdisc", "del", "dev", "vetharmed", "clsact"]);
+        }
+        // A link goes a moment after its pin.
+        eventually("nothing is sent any more", || {
+            (probe::ping_within(&armed.namespace, gateway, BRIEFLY) == Outcome::Silence).then_some(())
+        });
+    }
+
+    fn bridges_that_are_excluded_are_left_alone(attach) {
+        let mut scene = Scene::new();
+        let host = scene.sandbox.host().namespace.duplicate();
+        host.ip("link add free0 type bridge\nlink set free0 up");
+        let free = |name: &str, last: u8| {
+            let namespace = Namespace::create();
+            host.ip(&format!(
+                "link add {name} type veth peer name eth0 netns {}\nlink set {name} master free0\nlink set {name} up",
+                namespace.path().display()
+            ));
+            namespace.ip(&format!("addr add 10.99.0.{last}/24 dev eth0\nlink set eth0 up"));
+            namespace
+        };
+        let one = free("vethfree1", 1);
+        let mut daemon = scene.daemon(attach);
+        let other = free("vethfree2", 2);
+        let target = Ipv4Addr::new(10, 99, 0, 2).into();
+        let reaches = || probe::ping_within(&one, target, BRIEFLY) == Outcome::Answered;
+        eventually("those of an excluded bridge talk to each other", || reaches().then_some(()));
+        daemon.kill();
+        assert!(reaches());
+        drop(other);
+        scene.assert_nothing_leaks(0);
+    }
+}
+
+/// As at boot: no daemon has run yet.
+#[test]
+fn the_verb_closes_off_what_no_daemon_has_armed_yet() {
+    let mut scene = Scene::new();
+    let place = std::sync::Arc::clone(scene.sandbox.place());
+    let configuration = configuration(&scene.sandbox);
+    Daemon::guard(&place, &configuration);
+    for number in 0..starts() {
+        scene.assert_nothing_leaks(number);
+    }
+    let mut daemon = scene.daemon(Attach::Auto);
+    daemon.await_endpoints(1);
+    probe::assert_pings(
+        &scene.sandbox.container("vetharmed").namespace,
+        scene.sandbox.gateway()[0],
+    );
 }
