@@ -51,7 +51,7 @@ const POLICY: &str = r#"
     side = "ingress"
 "#;
 
-/// How many containers are started: `scripts/soak` asks for more.
+/// How many times two containers are started; BRIDGEWALL_TEST_STARTS=1000 for a long run.
 fn starts() -> u16 {
     std::env::var("BRIDGEWALL_TEST_STARTS")
         .ok()
