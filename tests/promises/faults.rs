@@ -14,7 +14,7 @@ use crate::common::{PATIENCE, eventually};
 use crate::leaks::{Holdings, pins};
 use crate::matrix::{Matrix, Watch, assert_all};
 use crate::policies::Side;
-use crate::{dose, enforce, sandbox};
+use crate::{dose, enforce, roomy, sandbox};
 
 /// The steps to try: all, or some in all parts of the whole.
 fn steps(first: u32, little: usize) -> impl Iterator<Item = u32> {
@@ -88,7 +88,7 @@ fn a_reload_that_fails_at_any_step_leaves_one_policy_whole() {
 /// An endpoint comes and goes, and each step of that fails once.
 fn arm_and_disarm(attach: Attach) {
     let mut sandbox = sandbox();
-    let configuration = sandbox.configuration_expecting("late", 200);
+    let configuration = roomy(&sandbox.configuration_expecting("late", 200));
     let daemon = Daemon::start(sandbox.place(), attach, &configuration, &Side::A.text(), 3);
     // Both slots of the kernel's tables are in use.
     daemon.edit(&format!("{}\n# once more", Side::B.text()));

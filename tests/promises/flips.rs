@@ -10,7 +10,7 @@ use crate::common::stream::Stream;
 use crate::leaks::Holdings;
 use crate::matrix::{Matrix, SENTINEL, Watch, assert_all};
 use crate::policies::Side;
-use crate::{dose, enforce, sandbox};
+use crate::{dose, enforce, roomy, sandbox};
 
 /// For how long one policy was certainly the one in force.
 struct Reign {
@@ -145,8 +145,8 @@ fn a_policy_that_does_not_fit_the_maps_is_refused_whole() {
         sandbox.place(),
         Attach::Auto,
         &format!(
-            "{}\n[limits]\nsteps = 1024\npolicy_entries = 1024\nnetworks = 1024\n",
-            sandbox.configuration()
+            "{}steps = 1024\npolicy_entries = 1024\nnetworks = 1024\n",
+            roomy(&sandbox.configuration())
         ),
         &Side::A.text(),
         3,

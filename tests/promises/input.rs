@@ -74,16 +74,18 @@ fn a_bad_policy_file_of_any_kind_is_refused_with_a_message_and_counted() {
             "another user's",
             "belongs to user",
             Box::new(|path| {
-                fs::write(path, &whole).expect("write");
-                chown(path, Some(65534), None).expect("chown");
+                fs::write(&beside, &whole).expect("write");
+                chown(&beside, Some(65534), None).expect("chown");
+                fs::rename(&beside, path).expect("rename");
             }),
         ),
         (
             "anybody's",
             "may be written by others",
             Box::new(|path| {
-                fs::write(path, &whole).expect("write");
-                fs::set_permissions(path, fs::Permissions::from_mode(0o666)).expect("chmod");
+                fs::write(&beside, &whole).expect("write");
+                fs::set_permissions(&beside, fs::Permissions::from_mode(0o666)).expect("chmod");
+                fs::rename(&beside, path).expect("rename");
             }),
         ),
         (

@@ -12,7 +12,7 @@ use crate::common::eventually;
 use crate::common::sandbox::Sandbox;
 use crate::matrix::{Matrix, Watch, assert_all};
 use crate::policies::Side;
-use crate::{dose, enforce, sandbox};
+use crate::{dose, enforce, roomy, sandbox};
 
 /// Pages more that a process may have in memory without there being a leak: allocators keep some.
 const SLACK_KIB: u64 = 8192;
@@ -166,7 +166,7 @@ fn programs_and_links(root: &Path) -> (usize, usize) {
 
 fn churn(attach: Attach) {
     let mut sandbox = sandbox();
-    let configuration = sandbox.configuration_expecting("churn", 200);
+    let configuration = roomy(&sandbox.configuration_expecting("churn", 200));
     let daemon = Daemon::start(sandbox.place(), attach, &configuration, &Side::A.text(), 3);
     let watch = Watch::start(Matrix::of(&sandbox));
     let endpoints = |count: u64| {

@@ -37,13 +37,18 @@ fn sandbox() -> Sandbox {
     Sandbox::new(&["db", "spare", "web"])
 }
 
+/// The watch sends more new connections a second than any container is given room for by default.
+fn roomy(configuration: &str) -> String {
+    format!("{configuration}\n[limits]\nnew_flows = 262144\nnew_flows_per_endpoint = 131072\n")
+}
+
 /// A daemon that enforces one of the two policies there.
 #[track_caller]
 fn enforce(sandbox: &Sandbox, attach: Attach, side: Side) -> Daemon {
     Daemon::start(
         sandbox.place(),
         attach,
-        &sandbox.configuration(),
+        &roomy(&sandbox.configuration()),
         &side.text(),
         3,
     )
