@@ -12,5 +12,7 @@ mod agreement;
 #[path = "../common/contract.rs"]
 mod contract;
 mod design;
+mod explain;
+mod faults;
 mod generate;
 mod harness;

@@ -13,8 +13,8 @@ use super::talk::Talk;
 use crate::harness::kernel::TICK;
 use crate::harness::trace::{Hex, Step, Trace};
 
-/// Recipes in one case: about twice as many packets.
-const RECIPES: usize = 320;
+/// Recipes in one case: about one and a half times as many packets.
+const RECIPES: usize = 1000;
 
 /// Cases, in full.
 pub fn trace() -> impl Strategy<Value = Trace> {
@@ -41,10 +41,10 @@ fn steps(recipes: &[Bytes], policies: usize, hosts: usize) -> Vec<Step> {
     let mut steps = Vec::new();
     for bytes in recipes {
         let mut recipe = Recipe::new(bytes);
-        match recipe.below(64) {
-            62 | 63 => steps.push(Step::Policy(recipe.below(policies))),
-            61 => steps.push(Step::Host(recipe.below(hosts))),
-            60 => steps.push(Step::Wait(TICK * (1 + recipe.below(12) as u64))),
+        match recipe.below(512) {
+            508.. => steps.push(Step::Policy(recipe.below(policies))),
+            507 => steps.push(Step::Host(recipe.below(hosts))),
+            501..507 => steps.push(Step::Wait(TICK * (1 + recipe.below(12) as u64))),
             _ => steps.extend(talk.next(&mut recipe)),
         }
     }

@@ -1,6 +1,7 @@
 //! One trace, on the model and on the programs.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 
@@ -41,10 +42,23 @@ impl fmt::Display for Disagreement {
     }
 }
 
-/// Reads a policy as the daemon does; `None`: it refuses it.
+/// Reads a policy as the daemon does; `None`: it refuses it. Remembers the last ones, which are read
+/// again and again while a case is made smaller.
 pub fn read_policy(text: &str) -> Option<Policy> {
-    let source = Source::new("policy.toml", text);
-    parse(vec![source], &mut |path: &Path| panic!("{path:?} is named by nobody")).ok()
+    const REMEMBERED: usize = 64;
+    thread_local! {
+        static READ: RefCell<HashMap<String, Option<Policy>>> = RefCell::default();
+    }
+    READ.with_borrow_mut(|read| {
+        if read.len() > REMEMBERED {
+            read.clear();
+        }
+        let policy = read.entry(text.to_owned()).or_insert_with(|| {
+            let source = Source::new("policy.toml", text);
+            parse(vec![source], &mut |path: &Path| panic!("nobody names {path:?}")).ok()
+        });
+        policy.clone()
+    })
 }
 
 /// Runs a trace on both, and compares after each step.
