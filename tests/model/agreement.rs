@@ -89,11 +89,13 @@ fn tidy(kernel: &mut Kernel, mut trace: Trace) -> (Trace, Disagreement) {
 
 /// A number from the environment, for `scripts/fuzz`.
 fn asked(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
+    env::var(name).map_or(default, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{name}={text}"))
+    })
 }
 
 #[test]
-fn model_and_programs_agree_on_a_million_packets() {
+fn model_and_programs_agree() {
     let packets = asked("BRIDGEWALL_MODEL_PACKETS", PACKETS);
     let seed = asked("BRIDGEWALL_MODEL_SEED", 1);
     let mut kernel = Kernel::load(Path::new(OBJECT));
@@ -111,7 +113,10 @@ fn report(coverage: &Coverage, seconds: f64) {
         packets as f64 / seconds,
         coverage.policies
     );
-    println!("{:>8} passed, {} of them in audit mode only", coverage.passed, coverage.audited);
+    println!(
+        "{:>8} passed, {} of them in audit mode only",
+        coverage.passed, coverage.audited
+    );
     for (reason, count) in &coverage.dropped {
         let reason = bridgewall::kernel::abi::drop_reason(*reason);
         println!("{count:>8} {}", reason_name(reason));
@@ -132,6 +137,11 @@ fn what_was_found_stays_found() {
     for file in files {
         let trace = Trace::read(&std::fs::read_to_string(&file).expect("read a trace"));
         let result = compare(&mut kernel, &trace, &mut Coverage::default());
-        assert!(result.is_ok(), "{}: {}", file.display(), result.unwrap_err());
+        assert!(
+            result.is_ok(),
+            "{}: {}",
+            file.display(),
+            result.unwrap_err()
+        );
     }
 }

@@ -84,7 +84,9 @@ fn everybody<'a>(inventory: &'a Inventory, compiled: &Compiled) -> Vec<Asked<'a>
         let address: IpAddr = text.parse().expect("an address");
         all.push(Asked {
             party: Party::World(address),
-            number: compiled.network(address).expect("the default routes are there"),
+            number: compiled
+                .network(address)
+                .expect("the default routes are there"),
             who: Who::Asked(TestPeer::Address(address)),
         });
     }
@@ -102,7 +104,9 @@ fn selector(request: Request) -> Selector {
 /// Whether a request can be made between two: there is no ICMPv6 in IPv4.
 fn occurs(request: Request, parties: [Party<'_>; 2]) -> bool {
     parties.into_iter().all(|party| match (party, request) {
-        (Party::World(address), Request::Icmp(protocol, ..)) => address.is_ipv6() == (protocol == 58),
+        (Party::World(address), Request::Icmp(protocol, ..)) => {
+            address.is_ipv6() == (protocol == 58)
+        }
         _ => true,
     })
 }

@@ -22,7 +22,11 @@ fn is_found(file: &str, right: &str, wrong: &str) {
         fs::copy(&path, copy.join(path.file_name().expect("a file"))).expect("copy the source");
     }
     let text = fs::read_to_string(copy.join(file)).expect("read the source");
-    assert_eq!(text.matches(right).count(), 1, "{file} has this once: {right}");
+    assert_eq!(
+        text.matches(right).count(),
+        1,
+        "{file} has this once: {right}"
+    );
     fs::write(copy.join(file), text.replace(right, wrong)).expect("plant a fault");
 
     let out = folder.path().join("out");
@@ -33,7 +37,11 @@ fn is_found(file: &str, right: &str, wrong: &str) {
         .env("CARGO_CFG_TARGET_ARCH", std::env::consts::ARCH)
         .output()
         .expect("run the build script");
-    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    assert!(
+        build.status.success(),
+        "{}",
+        String::from_utf8_lossy(&build.stderr)
+    );
 
     let mut kernel = Kernel::load(&out.join("bridgewall.bpf.o"));
     match search(&mut kernel, BUDGET, 1, Shrink::No) {
@@ -54,7 +62,7 @@ macro_rules! faults {
 
 faults! {
     any_ipv4_source_is_found: "sender.h",
-        "is_own_ipv4(ip->saddr) ? DROP_NONE : DROP_SOURCE_IPV4" => "DROP_NONE";
+        "return is_own_ipv4(ip->saddr) ?" => "return ip->saddr ?";
     arp_for_another_is_found: "neighbour.h",
         "if (!is_own_mac(arp->sender_mac) ||" => "if (!is_own_mac(arp->sender_mac) &&";
     neighbour_discovery_from_afar_is_found: "neighbour.h",

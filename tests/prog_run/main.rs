@@ -1,7 +1,10 @@
 //! The packet path on crafted frames: the real programs, run by BPF_PROG_TEST_RUN through their
 //! templates. Needs root, touches no interface.
 
+mod again;
 mod budget;
+#[path = "../common/contract.rs"]
+mod contract;
 mod errors;
 mod fixture;
 mod flows;

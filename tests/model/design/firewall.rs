@@ -7,9 +7,7 @@ use bridgewall::inventory::model::{Endpoint, Inventory};
 use bridgewall::state::numbers::EndpointNumber;
 
 use super::Reason;
-use super::connections::{
-    Connections, End, State, Timeouts, is_icmp_answer, is_syn, may_open,
-};
+use super::connections::{Connections, End, State, Timeouts, is_icmp_answer, is_syn, may_open};
 use super::fragments::Fragments;
 use super::frame::{self, Headers, Kind, REACH, check_addresses, is_link_local};
 use super::link;
@@ -17,8 +15,8 @@ use super::peers::Party;
 use super::policy::{Policy, Side};
 use super::sender::{self, Checked, Own};
 use super::sides::{Judgement, Opinion, Verdict};
-use super::transport::{self, is_error, question};
 use super::traffic::{Request, TCP};
+use super::transport::{self, is_error, question};
 use super::{ipv4, ipv6};
 
 /// In the packet mark: judged on both sides, for the receiver whose number it carries.
@@ -59,6 +57,8 @@ enum Hook {
 pub struct Firewall {
     policy: Policy,
     inventory: Inventory,
+    /// What each endpoint may send from, by its number; nothing until it is known whose it is.
+    own: HashMap<u32, Own>,
     /// Whose address it is on this host: an endpoint's number, 0 for the host itself. Link-local ones
     /// belong to a link.
     owners: HashMap<(IpAddr, u32), u32>,
@@ -111,6 +111,7 @@ impl Firewall {
         let mut firewall = Self {
             policy,
             inventory: Inventory::default(),
+            own: HashMap::new(),
             owners: HashMap::new(),
             generation: 0,
             now: 0,
@@ -131,16 +132,21 @@ impl Firewall {
     /// `judge_again`: something that connections were judged by is not as it was.
     pub fn take_inventory(&mut self, inventory: Inventory, judge_again: bool) {
         self.owners.clear();
+        self.own.clear();
         // "Whoever takes the host's address is not the host."
         for host in &inventory.host_addresses {
             self.owners.insert(home(host.address, host.ifindex), 0);
         }
         for (number, endpoint) in &inventory.endpoints {
-            let own = endpoint.owner.as_ref().map(Own::of);
-            for address in own.iter().flat_map(Own::addresses) {
+            let Some(owner) = &endpoint.owner else {
+                continue;
+            };
+            let own = Own::of(owner);
+            for address in own.addresses() {
                 let home = home(address, link_of(endpoint));
                 self.owners.entry(home).or_insert(number.0);
             }
+            self.own.insert(number.0, own);
         }
         self.inventory = inventory;
         self.generation += u64::from(judge_again);
@@ -152,9 +158,8 @@ impl Firewall {
 
     /// What `endpoint` sends.
     pub fn sent(&mut self, endpoint: u32, frame: &[u8]) -> Answer {
-        let record = &self.inventory.endpoints[&EndpointNumber(endpoint)];
-        let link = link_of(record);
-        match sender::check_sent(record, frame) {
+        let link = link_of(&self.inventory.endpoints[&EndpointNumber(endpoint)]);
+        match sender::check_sent(self.own.get(&endpoint), frame) {
             Err(reason) => refused(reason),
             Ok(Checked::LinkUpkeep) => passed(endpoint as u16),
             Ok(Checked::Genuine) => self.examine(frame, link, |firewall, headers| {
@@ -179,14 +184,17 @@ impl Firewall {
 
     /// What reaches `endpoint` with a mark, after it came in by an interface (0: by none).
     pub fn received(&mut self, endpoint: u32, frame: &[u8], mark: u16, ingress: u32) -> Answer {
-        let record = &self.inventory.endpoints[&EndpointNumber(endpoint)];
-        let link = link_of(record);
-        if let Err(reason) = sender::check_received(record, frame) {
+        let link = link_of(&self.inventory.endpoints[&EndpointNumber(endpoint)]);
+        if let Err(reason) = sender::check_received(self.own.get(&endpoint), frame) {
             return refused(reason);
         }
         if mark & JUDGED != 0 {
             let for_this_one = u32::from(mark & !JUDGED) == endpoint;
-            return if for_this_one { passed(mark) } else { refused(Reason::DROP_MARK) };
+            return if for_this_one {
+                passed(mark)
+            } else {
+                refused(Reason::DROP_MARK)
+            };
         }
         if matches!(frame::read(frame), Ok(Kind::Arp)) {
             return passed(mark);
@@ -312,7 +320,8 @@ impl Firewall {
         if !apart {
             let same_bridge = mark & JUDGED != 0;
             let time = (self.generation, self.now);
-            self.connections.open(case.headers, case.link, ends, same_bridge, time);
+            self.connections
+                .open(case.headers, case.link, ends, same_bridge, time);
         }
         case.said.event = true;
         Ok(mark)

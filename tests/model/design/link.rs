@@ -29,7 +29,11 @@ fn is_igmp(headers: &Headers) -> bool {
 
 /// "What no endpoint may send, whatever the policy says: it would speak for the network."
 pub fn check_authority(headers: &Headers) -> Result<(), Reason> {
-    let server = if headers.is_v6() { DHCPV6_SERVER } else { DHCP_SERVER };
+    let server = if headers.is_v6() {
+        DHCPV6_SERVER
+    } else {
+        DHCP_SERVER
+    };
     if headers.protocol == UDP && headers.source_port == server {
         return Err(Reason::DROP_DHCP_SERVER);
     }

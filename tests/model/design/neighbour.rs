@@ -41,7 +41,9 @@ pub fn check_arp(own: &Own, frame: &[u8]) -> Result<Checked, Reason> {
         && matches!(operation, 1 | 2)
         && arp[8..14] == own.mac
         && own.has(speaks_for);
-    genuine.then_some(Checked::LinkUpkeep).ok_or(Reason::DROP_ARP)
+    genuine
+        .then_some(Checked::LinkUpkeep)
+        .ok_or(Reason::DROP_ARP)
 }
 
 /// Neighbour discovery and membership messages. `None`: it is neither. The source is the endpoint's

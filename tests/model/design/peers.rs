@@ -67,11 +67,16 @@ impl Identity {
         let label = |key: &String| endpoint.labels.get(key);
         let conditions = self.r#match.iter().all(|condition| match condition {
             Condition::In { key, values } => label(key).is_some_and(|value| values.contains(value)),
-            Condition::NotIn { key, values } => !label(key).is_some_and(|value| values.contains(value)),
+            Condition::NotIn { key, values } => {
+                !label(key).is_some_and(|value| values.contains(value))
+            }
             Condition::Exists { key } => label(key).is_some(),
             Condition::Absent { key } => label(key).is_none(),
         });
-        let labels = self.labels.iter().all(|(key, value)| label(key) == Some(value));
+        let labels = self
+            .labels
+            .iter()
+            .all(|(key, value)| label(key) == Some(value));
         let globs = [
             (&self.name, Some(&endpoint.name)),
             (&self.image, endpoint.image.as_ref()),
@@ -101,7 +106,10 @@ fn matches(glob: &[u8], text: &[u8]) -> bool {
     match (glob.split_first(), text.split_first()) {
         (None, None) => true,
         (Some((b'*', rest)), _) => {
-            matches(rest, text) || text.split_first().is_some_and(|(_, text)| matches(glob, text))
+            matches(rest, text)
+                || text
+                    .split_first()
+                    .is_some_and(|(_, text)| matches(glob, text))
         }
         (Some((b'?', glob)), Some((_, text))) => matches(glob, text),
         (Some((one, glob)), Some((other, text))) => one == other && matches(glob, text),

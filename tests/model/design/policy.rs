@@ -193,7 +193,8 @@ pub struct Rule {
 impl Policy {
     /// Reads a policy's text.
     pub fn read(text: &str) -> Self {
-        let mut policy: Self = toml::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
+        let mut policy: Self =
+            toml::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
         let denies = std::mem::take(&mut policy.deny);
         let allows = std::mem::take(&mut policy.allow);
         let written = denies

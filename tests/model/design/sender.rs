@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use bridgewall::inventory::model::{Endpoint, Owner};
+use bridgewall::inventory::model::Owner;
 
 use super::Reason;
 use super::frame::{ARP, ETHERNET, IPV4, IPV6, ipv4_at, ipv6_at, is_vlan, kind};
@@ -31,8 +31,13 @@ impl Own {
         let identifier = interface.iter().fold(0, |bits, byte| bits << 8 | byte);
         let link_local = Ipv6Addr::from(0xfe80 << 112 | identifier);
         let family = |v6: bool| {
-            let of_family = owner.addresses.iter().filter(move |address| address.is_ipv6() == v6);
-            of_family.filter(move |&&address| address != link_local).take(MOST_ADDRESSES)
+            let of_family = owner
+                .addresses
+                .iter()
+                .filter(move |address| address.is_ipv6() == v6);
+            of_family
+                .filter(move |&&address| address != link_local)
+                .take(MOST_ADDRESSES)
         };
         Self {
             mac: owner.mac.0,
@@ -48,7 +53,10 @@ impl Own {
 
     /// All of them.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.addresses.iter().copied().chain([self.link_local.into()])
+        self.addresses
+            .iter()
+            .copied()
+            .chain([self.link_local.into()])
     }
 }
 
@@ -61,12 +69,9 @@ pub enum Checked {
     Genuine,
 }
 
-/// What an endpoint sends.
-pub fn check_sent(endpoint: &Endpoint, frame: &[u8]) -> Result<Checked, Reason> {
-    let Some(owner) = &endpoint.owner else {
-        return Err(Reason::DROP_ENDPOINT_UNNAMED);
-    };
-    let own = Own::of(owner);
+/// What an endpoint sends; nobody has said yet whose interface it is where it has nothing of its own.
+pub fn check_sent(own: Option<&Own>, frame: &[u8]) -> Result<Checked, Reason> {
+    let own = own.ok_or(Reason::DROP_ENDPOINT_UNNAMED)?;
     if frame.len() < SHORTEST {
         return Err(Reason::DROP_TRUNCATED);
     }
@@ -76,8 +81,8 @@ pub fn check_sent(endpoint: &Endpoint, frame: &[u8]) -> Result<Checked, Reason> 
     match kind(frame) {
         IPV4 if own.has(ipv4_at(frame, ETHERNET + 12)) => Ok(Checked::Genuine),
         IPV4 => Err(Reason::DROP_SOURCE_IPV4),
-        IPV6 => check_ipv6(&own, frame),
-        ARP => neighbour::check_arp(&own, frame),
+        IPV6 => check_ipv6(own, frame),
+        ARP => neighbour::check_arp(own, frame),
         vlan if is_vlan(vlan) => Err(Reason::DROP_VLAN),
         _ => Err(Reason::DROP_ETHERTYPE),
     }
@@ -102,12 +107,10 @@ fn check_ipv6(own: &Own, frame: &[u8]) -> Result<Checked, Reason> {
 }
 
 /// What reaches an endpoint: is the frame for it?
-pub fn check_received(endpoint: &Endpoint, frame: &[u8]) -> Result<(), Reason> {
-    let Some(owner) = &endpoint.owner else {
-        return Err(Reason::DROP_ENDPOINT_UNNAMED);
-    };
+pub fn check_received(own: Option<&Own>, frame: &[u8]) -> Result<(), Reason> {
+    let own = own.ok_or(Reason::DROP_ENDPOINT_UNNAMED)?;
     let for_a_group = frame[0] & 1 == 1;
-    if !for_a_group && frame[..6] != owner.mac.0 {
+    if !for_a_group && frame[..6] != own.mac {
         return Err(Reason::DROP_NOT_ADDRESSED);
     }
     Ok(())

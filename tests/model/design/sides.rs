@@ -42,7 +42,9 @@ impl<'a> Judgement<'a> {
     /// The stricter one.
     pub fn verdict(&self) -> Verdict {
         let both = self.egress.iter().chain(&self.ingress);
-        both.map(|side| side.verdict).max().unwrap_or(Verdict::Allow)
+        both.map(|side| side.verdict)
+            .max()
+            .unwrap_or(Verdict::Allow)
     }
 
     /// The side that is stricter; the opener's if they agree.
@@ -118,7 +120,11 @@ impl Policy {
         to: Party<'_>,
         request: Request,
     ) -> bool {
-        let listed = |kinds: &Vec<_>| kinds.iter().any(|kind: &super::traffic::Kind| kind.covers(request));
+        let listed = |kinds: &Vec<_>| {
+            kinds
+                .iter()
+                .any(|kind: &super::traffic::Kind| kind.covers(request))
+        };
         rule.side.is_none_or(|only| only == side)
             && rule.traffic.as_ref().is_none_or(listed)
             && rule.from.iter().any(|peer| self.means(peer, from, to))
@@ -167,6 +173,8 @@ impl Policy {
 
     fn identities_of(&self, endpoint: &Attributes) -> Vec<&Identity> {
         let identities = self.identities.values();
-        identities.filter(|identity| identity.includes(endpoint)).collect()
+        identities
+            .filter(|identity| identity.includes(endpoint))
+            .collect()
     }
 }

@@ -23,7 +23,9 @@ pub enum Request {
 impl Request {
     pub fn protocol(self) -> u8 {
         match self {
-            Self::Port(protocol, _) | Self::Icmp(protocol, ..) | Self::Protocol(protocol) => protocol,
+            Self::Port(protocol, _) | Self::Icmp(protocol, ..) | Self::Protocol(protocol) => {
+                protocol
+            }
         }
     }
 }
@@ -84,8 +86,12 @@ pub fn icmp(text: &str) -> Vec<Kind> {
         _ => {
             let (_, types) = named(text);
             let both = [(ICMP, types[0]), (ICMPV6, types[1])];
-            let known = both.into_iter().filter_map(|(protocol, kind)| Some((protocol, kind?)));
-            known.map(|(protocol, kind)| Kind::Types(protocol, kind..=kind, None)).collect()
+            let known = both
+                .into_iter()
+                .filter_map(|(protocol, kind)| Some((protocol, kind?)));
+            known
+                .map(|(protocol, kind)| Kind::Types(protocol, kind..=kind, None))
+                .collect()
         }
     }
 }

@@ -134,6 +134,10 @@ pub fn question(headers: &Headers) -> Option<u8> {
 
 /// "Destination-unreachable, packet-too-big, time-exceeded, parameter-problem."
 pub fn is_error(headers: &Headers) -> bool {
-    let kinds: &[u8] = if headers.is_v6() { &[1, 2, 3, 4] } else { &[3, 11, 12] };
+    let kinds: &[u8] = if headers.is_v6() {
+        &[1, 2, 3, 4]
+    } else {
+        &[3, 11, 12]
+    };
     headers.is_icmp() && kinds.contains(&headers.icmp_type)
 }

@@ -51,7 +51,10 @@ impl Packet {
                 let header = 20 + self.options.len();
                 let total = (header + payload.len()) as u16;
                 let (id, position) = self.fragment.map_or((7, 0), |fragment| {
-                    (fragment.id, fragment.offset / 8 | u16::from(fragment.more) << 13)
+                    (
+                        fragment.id,
+                        fragment.offset / 8 | u16::from(fragment.more) << 13,
+                    )
                 });
                 let mut bytes = vec![0x40 | (header / 4) as u8, 0];
                 bytes.extend(total.to_be_bytes());

@@ -41,9 +41,24 @@ const fn place(
 
 /// One more address than a template has room for, of each family.
 const MANY: &[&str] = &[
-    "172.18.0.10", "172.18.0.11", "172.18.0.12", "172.18.0.13", "172.18.0.14", "172.18.0.15",
-    "172.18.0.16", "172.18.0.17", "172.18.0.18", "fd00:18::10", "fd00:18::11", "fd00:18::12",
-    "fd00:18::13", "fd00:18::14", "fd00:18::15", "fd00:18::16", "fd00:18::17", "fd00:18::18",
+    "172.18.0.10",
+    "172.18.0.11",
+    "172.18.0.12",
+    "172.18.0.13",
+    "172.18.0.14",
+    "172.18.0.15",
+    "172.18.0.16",
+    "172.18.0.17",
+    "172.18.0.18",
+    "fd00:18::10",
+    "fd00:18::11",
+    "fd00:18::12",
+    "fd00:18::13",
+    "fd00:18::14",
+    "fd00:18::15",
+    "fd00:18::16",
+    "fd00:18::17",
+    "fd00:18::18",
 ];
 
 /// Two on one bridge, one on another, one with IPv4 only, one without a bridge, one with too many
@@ -51,12 +66,22 @@ const MANY: &[&str] = &[
 /// address, and so the link-local one, of another on the other bridge.
 pub const PLACES: [Place; 8] = [
     place(1, Some(BRIDGE), 2, &["172.17.0.2", "fd00:17::2"]),
-    place(2, Some(BRIDGE), 3, &["172.17.0.3", "fd00:17::3", "fd00:17::33"]),
+    place(
+        2,
+        Some(BRIDGE),
+        3,
+        &["172.17.0.3", "fd00:17::3", "fd00:17::33"],
+    ),
     place(3, Some(OTHER_BRIDGE), 4, &["172.18.0.2", "fd00:18::2"]),
     place(4, Some(BRIDGE), 5, &["172.17.0.5"]),
     place(5, None, 6, &["10.9.0.5", "fd00:9::5"]),
     place(6, Some(OTHER_BRIDGE), 7, MANY),
-    place(7, Some(BRIDGE), 8, &["172.17.0.2", "172.17.0.7", "fd00:17::2"]),
+    place(
+        7,
+        Some(BRIDGE),
+        8,
+        &["172.17.0.2", "172.17.0.7", "fd00:17::2"],
+    ),
     place(8, Some(OTHER_BRIDGE), 3, &["172.18.0.8", "fd00:18::8"]),
 ];
 
@@ -80,33 +105,53 @@ impl Place {
     }
 
     pub fn address(&self, v6: bool, which: usize) -> Option<IpAddr> {
-        let all = self.addresses.iter().map(|text| text.parse().expect("an address"));
-        let family: Vec<IpAddr> = all.filter(|address: &IpAddr| address.is_ipv6() == v6).collect();
+        let all = self
+            .addresses
+            .iter()
+            .map(|text| text.parse().expect("an address"));
+        let family: Vec<IpAddr> = all
+            .filter(|address: &IpAddr| address.is_ipv6() == v6)
+            .collect();
         (!family.is_empty()).then(|| family[which % family.len()])
     }
 
     pub fn link_local(&self) -> Ipv6Addr {
         let [a, b, c, d, e, f] = self.mac;
         let pair = |high: u8, low: u8| u16::from_be_bytes([high, low]);
-        Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
+        Ipv6Addr::new(
+            0xfe80,
+            0,
+            0,
+            0,
+            pair(a ^ 2, b),
+            pair(c, 0xff),
+            pair(0xfe, d),
+            pair(e, f),
+        )
     }
 }
 
 /// A host with some of the places taken.
 pub fn host() -> impl Strategy<Value = Host> {
-    PLACES.each_ref().map(interface).prop_map(|interfaces| Host {
-        addresses: HOST
-            .iter()
-            .map(|(address, ifindex)| (address.parse().expect("an address"), *ifindex))
-            .collect(),
-        endpoints: interfaces.into_iter().flatten().collect(),
-    })
+    PLACES
+        .each_ref()
+        .map(interface)
+        .prop_map(|interfaces| Host {
+            addresses: HOST
+                .iter()
+                .map(|(address, ifindex)| (address.parse().expect("an address"), *ifindex))
+                .collect(),
+            endpoints: interfaces.into_iter().flatten().collect(),
+        })
 }
 
 /// `None`: there is nobody now. The first two are nearly always there, so that there is somebody to talk.
 fn interface(place: &'static Place) -> impl Strategy<Value = Option<Interface>> {
     let absent = if place.number <= 2 { 0.01 } else { 0.25 };
-    let there = option::weighted(1.0 - absent, option::weighted(0.96, attributes(place.number)));
+    let there = option::weighted(
+        1.0 - absent,
+        option::weighted(0.96, attributes(place.number)),
+    );
     there.prop_map(move |attributes| {
         attributes.map(|attributes| Interface {
             number: place.number,

@@ -21,7 +21,11 @@ fn at_hooks(place: &Place, mut frame: Vec<u8>, recipe: &mut Recipe<'_>) -> Vec<S
         steps.push(Step::Receive {
             endpoint: PLACES[recipe.below(PLACES.len())].number,
             frame: Hex(frame),
-            mark: if recipe.one_in(4) { Mark::Given(0) } else { Mark::Carried },
+            mark: if recipe.one_in(4) {
+                Mark::Given(0)
+            } else {
+                Mark::Carried
+            },
             ingress: place.ifindex(),
         });
     }
@@ -60,7 +64,11 @@ fn v6(recipe: &mut Recipe<'_>, place: &Place) -> Ipv6Addr {
 pub fn arp(recipe: &mut Recipe<'_>) -> Vec<Step> {
     let place = somebody(recipe);
     let mut bytes = vec![0, 1, 8, 0, 6, 4, 0, recipe.pick(&[1, 2, 1, 3])];
-    bytes.extend(if recipe.one_in(6) { GATEWAY_MAC } else { place.mac });
+    bytes.extend(if recipe.one_in(6) {
+        GATEWAY_MAC
+    } else {
+        place.mac
+    });
     bytes.extend(v4(recipe, place).octets());
     bytes.extend([0; 6]);
     bytes.extend(v4(recipe, place).octets());
@@ -79,12 +87,22 @@ pub fn neighbour_discovery(recipe: &mut Recipe<'_>) -> Vec<Step> {
     for _ in 0..recipe.below(4) {
         let length = recipe.pick(&[1, 1, 1, 0, 2]);
         data.extend([recipe.pick(&[1, 2, 14, 5]), length]);
-        data.extend(if recipe.one_in(5) { GATEWAY_MAC } else { place.mac });
+        data.extend(if recipe.one_in(5) {
+            GATEWAY_MAC
+        } else {
+            place.mac
+        });
         data.extend(vec![0; usize::from(length).saturating_sub(1) * 8]);
     }
     let t = target.octets();
-    let group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, t[13], t[14], t[15]];
-    let destination = if recipe.one_in(3) { v6(recipe, place) } else { group.into() };
+    let group = [
+        0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, t[13], t[14], t[15],
+    ];
+    let destination = if recipe.one_in(3) {
+        v6(recipe, place)
+    } else {
+        group.into()
+    };
     let packet = Packet {
         source: source.into(),
         destination: destination.into(),
@@ -106,14 +124,20 @@ pub fn membership(recipe: &mut Recipe<'_>) -> Vec<Step> {
         let kind = recipe.pick(&[0x16, 0x11, 0x12, 0x22, 0x17, 0x13]);
         let packet = Packet {
             source: v4(recipe, place).into(),
-            destination: recipe.pick(&[Ipv4Addr::new(224, 0, 0, 22), Ipv4Addr::new(8, 8, 8, 8)]).into(),
+            destination: recipe
+                .pick(&[Ipv4Addr::new(224, 0, 0, 22), Ipv4Addr::new(8, 8, 8, 8)])
+                .into(),
             hop_limit: recipe.pick(&[1, 1, 64]),
             options: vec![148, 4, 0, 0],
             extensions: Vec::new(),
             fragment: None,
             payload: Payload::Other(2, vec![kind, 0, 0, 0, 0, 0, 0, 0]),
         };
-        return at_hooks(place, packet.frame(place.mac, [1, 0, 0x5e, 0, 0, 22]), recipe);
+        return at_hooks(
+            place,
+            packet.frame(place.mac, [1, 0, 0x5e, 0, 0, 22]),
+            recipe,
+        );
     }
     let kind = recipe.pick(&[143, 131, 130, 132, 128]);
     let alert = recipe.pick(&[[5, 2, 0, 0, 1, 0], [1, 0, 5, 2, 0, 0], [0; 6]]);
@@ -133,7 +157,9 @@ pub fn membership(recipe: &mut Recipe<'_>) -> Vec<Step> {
 /// Tags, other EtherTypes, and bytes that mean nothing.
 pub fn noise(recipe: &mut Recipe<'_>) -> Vec<Step> {
     let place = somebody(recipe);
-    let kind = recipe.pick(&[0x0800, 0x86dd, 0x8100, 0x88a8, 0x0806, 0x88cc, 0x0004, 0x8847, 0x8864]);
+    let kind = recipe.pick(&[
+        0x0800, 0x86dd, 0x8100, 0x88a8, 0x0806, 0x88cc, 0x0004, 0x8847, 0x8864,
+    ]);
     let length = recipe.below(120);
     let mut bytes = vec![if kind == 0x86dd { 0x60 } else { 0x45 }];
     let (seed, step) = (recipe.byte(), recipe.byte());
@@ -149,6 +175,10 @@ pub fn noise(recipe: &mut Recipe<'_>) -> Vec<Step> {
         let at = if kind == 0x86dd { 4 } else { 2 };
         bytes[at..at + 2].copy_from_slice(&total.to_be_bytes());
     }
-    let from = if recipe.one_in(8) { GATEWAY_MAC } else { place.mac };
+    let from = if recipe.one_in(8) {
+        GATEWAY_MAC
+    } else {
+        place.mac
+    };
     at_hooks(place, ethernet(from, GATEWAY_MAC, kind, &bytes), recipe)
 }

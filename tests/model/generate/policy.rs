@@ -12,7 +12,16 @@ use crate::harness::compare::read_policy;
 const IDENTITIES: [&str; 4] = ["api", "db", "legacy", "web"];
 const NETWORKS: [&str; 3] = ["blocklist", "office", "vpn"];
 
-const LOCAL: [&str; 8] = ["any", "containers", "api", "db", "legacy", "web", "host", "same-project"];
+const LOCAL: [&str; 8] = [
+    "any",
+    "containers",
+    "api",
+    "db",
+    "legacy",
+    "web",
+    "host",
+    "same-project",
+];
 const OUTSIDE: [&str; 10] = [
     "world",
     "internet",
@@ -78,7 +87,17 @@ const ICMP: [&str; 18] = [
 ];
 
 const PROTOCOLS: [&str; 11] = [
-    "icmp", "tcp", "udp", "sctp", "gre", "esp", "ipv6-icmp", "igmp", "0", "253", "1",
+    "icmp",
+    "tcp",
+    "udp",
+    "sctp",
+    "gre",
+    "esp",
+    "ipv6-icmp",
+    "igmp",
+    "0",
+    "253",
+    "1",
 ];
 
 const CONDITIONS: [&str; 12] = [
@@ -192,7 +211,11 @@ fn rule() -> impl Strategy<Value = String> {
     let log = proptest::bool::weighted(0.2);
     (deny, local, other, any::<bool>(), traffic, side, log).prop_map(
         |(deny, local, other, outwards, (ports, icmp, protocols), side, log)| {
-            let (from, to) = if outwards { (&local, &other) } else { (&other, &local) };
+            let (from, to) = if outwards {
+                (&local, &other)
+            } else {
+                (&other, &local)
+            };
             let action = if deny { "deny" } else { "allow" };
             let mut text = format!("[[{action}]]\nname = \"NAME\"\nfrom = {from:?}\nto = {to:?}\n");
             for (key, list) in [("ports", ports), ("icmp", icmp), ("protocols", protocols)] {

@@ -1,7 +1,7 @@
 //! Random bytes, read as choices.
 
 /// How many choices one recipe holds. Those beyond are the plainest.
-pub const LENGTH: usize = 32;
+pub const LENGTH: usize = 40;
 
 pub type Bytes = [u8; LENGTH];
 
@@ -13,7 +13,9 @@ pub struct Recipe<'r> {
 
 impl<'r> Recipe<'r> {
     pub fn new(bytes: &'r [u8]) -> Self {
-        Self { bytes: bytes.iter() }
+        Self {
+            bytes: bytes.iter(),
+        }
     }
 
     pub fn byte(&mut self) -> u8 {

@@ -14,7 +14,7 @@ use crate::harness::kernel::TICK;
 use crate::harness::trace::{Hex, Step, Trace};
 
 /// Recipes in one case: about one and a half times as many packets.
-const RECIPES: usize = 1000;
+const RECIPES: usize = 2000;
 
 /// Cases, in full.
 pub fn trace() -> impl Strategy<Value = Trace> {
@@ -41,15 +41,21 @@ fn steps(recipes: &[Bytes], policies: usize, hosts: usize) -> Vec<Step> {
     let mut steps = Vec::new();
     for bytes in recipes {
         let mut recipe = Recipe::new(bytes);
-        match recipe.below(512) {
-            508.. => steps.push(Step::Policy(recipe.below(policies))),
-            507 => steps.push(Step::Host(recipe.below(hosts))),
-            501..507 => steps.push(Step::Wait(TICK * (1 + recipe.below(12) as u64))),
+        match recipe.below(1024) {
+            1020.. => steps.push(Step::Policy(recipe.below(policies))),
+            1018..1020 => steps.push(Step::Host(recipe.below(hosts))),
+            1010..1018 => steps.push(Step::Wait(TICK * (1 + recipe.below(12) as u64))),
             _ => steps.extend(talk.next(&mut recipe)),
         }
     }
     for step in &mut steps {
-        if let Step::Send { frame: Hex(frame), .. } | Step::Receive { frame: Hex(frame), .. } = step {
+        if let Step::Send {
+            frame: Hex(frame), ..
+        }
+        | Step::Receive {
+            frame: Hex(frame), ..
+        } = step
+        {
             make_runnable(frame);
         }
     }

@@ -80,7 +80,9 @@ const ODD_V6: [&str; 9] = [
     "fec0::1",
 ];
 
-const PORTS: [u16; 14] = [80, 443, 53, 8000, 8050, 8100, 8101, 79, 1, 0, 3868, 65535, 67, 547];
+const PORTS: [u16; 14] = [
+    80, 443, 53, 8000, 8050, 8100, 8101, 79, 1, 0, 3868, 65535, 67, 547,
+];
 const CLIENT_PORTS: [u16; 6] = [40000, 40001, 80, 53, 67, 547];
 const ICMP_TYPES_V4: [u8; 14] = [8, 0, 13, 14, 17, 18, 5, 3, 11, 12, 4, 9, 15, 255];
 const ICMP_TYPES_V6: [u8; 14] = [128, 129, 1, 2, 3, 4, 130, 131, 133, 134, 135, 136, 137, 0];
@@ -129,7 +131,11 @@ impl Talk {
 
     fn answer(&mut self, recipe: &mut Recipe<'_>) -> Vec<Step> {
         let Said { from, to, packet } = self.earlier(recipe);
-        let flags = if recipe.one_in(6) { recipe.pick(&FLAGS) } else { recipe.pick(&ANSWERS) };
+        let flags = if recipe.one_in(6) {
+            recipe.pick(&FLAGS)
+        } else {
+            recipe.pick(&ANSWERS)
+        };
         let packet = Packet {
             source: packet.destination,
             destination: packet.source,
@@ -210,19 +216,29 @@ impl Talk {
 
     /// A packet in parts, in order or not, whole or not.
     fn fragments(&mut self, recipe: &mut Recipe<'_>) -> Vec<Step> {
-        let mut said = self.earlier(recipe);
+        let whole = self.earlier(recipe);
         let id = u16::from(recipe.byte() % 4);
-        let offset = recipe.pick(&[0, 8, 16, 24, 1480, 65528, 65480, 40]);
-        let more = !recipe.one_in(2);
-        said.packet.fragment = Some(Fragment { id, offset, more });
-        if offset > 0 || recipe.one_in(4) {
-            let protocol = said.packet.payload.protocol(said.packet.is_v6());
-            let length = recipe.pick(&[16, 8, 24, 7, 0, 48]);
-            said.packet.payload = Payload::Other(protocol, vec![0x5a; length]);
-        } else if more {
-            pad(&mut said.packet);
+        let mut all = Vec::new();
+        for part in 0..=recipe.below(4) {
+            let mut said = whole.clone();
+            let packet = &mut said.packet;
+            let first = part == 0 && !recipe.one_in(4);
+            let offset = match first {
+                true => 0,
+                false => recipe.pick(&[8, 16, 24, 1480, 65528, 65480, 40, 0]),
+            };
+            let more = !recipe.one_in(3);
+            packet.fragment = Some(Fragment { id, offset, more });
+            if first && more {
+                pad(packet);
+            } else if !first {
+                let protocol = packet.payload.protocol(packet.is_v6());
+                let length = recipe.pick(&[16, 8, 24, 7, 0, 48]);
+                packet.payload = Payload::Other(protocol, vec![0x5a; length]);
+            }
+            all.extend(steps(&said, recipe));
         }
-        self.say(said, recipe)
+        all
     }
 
     /// With IPv4 options or IPv6 extension headers.
@@ -247,7 +263,10 @@ impl Talk {
             let mut rest = vec![0; 7];
             if recipe.one_in(4) {
                 rest[0] = recipe.byte() % 4;
-                rest.extend(vec![0; usize::from(rest[0]) * if number == 51 { 4 } else { 8 }]);
+                rest.extend(vec![
+                    0;
+                    usize::from(rest[0]) * if number == 51 { 4 } else { 8 }
+                ]);
             }
             if number == 43 {
                 rest[1] = recipe.pick(&[4, 0, 2]);
@@ -376,7 +395,11 @@ fn one_of<const V4: usize, const V6: usize>(
     four: &[&'static str; V4],
     six: &[&'static str; V6],
 ) -> IpAddr {
-    parse(if v6 { recipe.pick(six) } else { recipe.pick(four) })
+    parse(if v6 {
+        recipe.pick(six)
+    } else {
+        recipe.pick(four)
+    })
 }
 
 fn outside(recipe: &mut Recipe<'_>, v6: bool) -> IpAddr {
@@ -397,10 +420,18 @@ fn odd(recipe: &mut Recipe<'_>, v6: bool) -> IpAddr {
 
 /// An endpoint, by one of its addresses; the first two are more often there than others.
 fn endpoint(recipe: &mut Recipe<'_>, v6: bool) -> (Who, IpAddr) {
-    let which = if recipe.one_in(2) { recipe.below(PLACES.len()) } else { recipe.below(3) };
+    let which = if recipe.one_in(2) {
+        recipe.below(PLACES.len())
+    } else {
+        recipe.below(3)
+    };
     let place = &PLACES[which];
     let link_local = v6 && recipe.one_in(8);
-    let which = if recipe.one_in(8) { recipe.below(16) } else { 0 };
+    let which = if recipe.one_in(8) {
+        recipe.below(16)
+    } else {
+        0
+    };
     let address = match place.address(v6, which) {
         Some(address) if !link_local => address,
         _ if v6 => place.link_local().into(),

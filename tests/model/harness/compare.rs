@@ -9,6 +9,7 @@ use bridgewall::compile::compiled::Compiled;
 use bridgewall::kernel::abi;
 use bridgewall::policy::model::Policy;
 use bridgewall::policy::{Source, parse};
+use bridgewall::state::numbers::EndpointNumber;
 
 use super::kernel::{Hook, Kernel, Run, TIMEOUTS};
 use super::trace::{Mark, Step, Trace};
@@ -55,7 +56,10 @@ pub fn read_policy(text: &str) -> Option<Policy> {
         }
         let policy = read.entry(text.to_owned()).or_insert_with(|| {
             let source = Source::new("policy.toml", text);
-            parse(vec![source], &mut |path: &Path| panic!("nobody names {path:?}")).ok()
+            parse(vec![source], &mut |path: &Path| {
+                panic!("nobody names {path:?}")
+            })
+            .ok()
         });
         policy.clone()
     })
@@ -67,7 +71,11 @@ pub fn compare(
     trace: &Trace,
     coverage: &mut Coverage,
 ) -> Result<(), Disagreement> {
-    let policies: Option<Vec<Policy>> = trace.policies.iter().map(|text| read_policy(text)).collect();
+    let policies: Option<Vec<Policy>> = trace
+        .policies
+        .iter()
+        .map(|text| read_policy(text))
+        .collect();
     let Some(policies) = policies else {
         return Ok(()); // only a shrunk one is refused
     };
@@ -121,7 +129,10 @@ pub fn compare(
                 (Hook::To, *endpoint, frame, mark, *ingress)
             }
         };
-        if !trace.hosts[host].numbers().contains(&endpoint) {
+        if !hosts[host]
+            .endpoints
+            .contains_key(&EndpointNumber(endpoint))
+        {
             continue;
         }
         let run = kernel.run(hook, endpoint, &frame.0, mark, ingress);
@@ -135,7 +146,9 @@ pub fn compare(
         coverage.count(&answer);
         tally.expect(&answer);
         differs(&answer, &run, &compiled, &policies[policy]).map_or(Ok(()), |what| {
-            Err(disagreement(format!("{hook:?} endpoint {endpoint}: {what}")))
+            Err(disagreement(format!(
+                "{hook:?} endpoint {endpoint}: {what}"
+            )))
         })?;
     }
     tally.end(kernel, &compiled).map_err(|what| Disagreement {
@@ -166,7 +179,10 @@ fn differs(answer: &Answer, run: &Run, compiled: &Compiled, policy: &Policy) -> 
         ));
     }
     (answer.event != event).then(|| {
-        format!("the model's event is {:?}, the programs' {event:?}", answer.event)
+        format!(
+            "the model's event is {:?}, the programs' {event:?}",
+            answer.event
+        )
     })
 }
 
@@ -198,7 +214,11 @@ fn read(event: &abi::event, compiled: &Compiled, policy: &Policy) -> Event {
         reason,
         egress_rule: rule(event.egress_rule),
         ingress_rule: rule(event.ingress_rule),
-        side: by_policy.then_some(if event.side == 0 { Side::Egress } else { Side::Ingress }),
+        side: by_policy.then_some(if event.side == 0 {
+            Side::Egress
+        } else {
+            Side::Ingress
+        }),
         replying: u32::from(event.flags) & abi::event_flag::EVENT_REPLYING.0 != 0,
     }
 }
@@ -209,7 +229,9 @@ fn rule_name(number: u32, compiled: &Compiled, policy: &Policy) -> Option<String
         return None;
     }
     let mut rules = compiled.rules.iter();
-    let info = rules.find(|(known, _)| known.0 == number).map(|(_, info)| info);
+    let info = rules
+        .find(|(known, _)| known.0 == number)
+        .map(|(_, info)| info);
     let name = info.and_then(|info| policy.rules[info.index].name.clone());
     Some(name.unwrap_or_else(|| format!("no rule has the number {number}")))
 }
@@ -226,7 +248,9 @@ impl Tally {
     fn begin(kernel: &Kernel) -> Self {
         Self {
             drops_before: kernel.drops(),
-            hits_before: (1..=MOST_RULES).map(|rule| (rule, kernel.rule_hits(rule))).collect(),
+            hits_before: (1..=MOST_RULES)
+                .map(|rule| (rule, kernel.rule_hits(rule)))
+                .collect(),
             drops: BTreeMap::new(),
             hits: BTreeMap::new(),
         }
@@ -255,7 +279,10 @@ impl Tally {
             let counted = kernel.rule_hits(number.0) - before;
             let expected = self.hits.get(&info.name).copied().unwrap_or(0);
             if counted != expected {
-                return Err(format!("rule {} decided {expected} times, {counted} counted", info.name));
+                return Err(format!(
+                    "rule {} decided {expected} times, {counted} counted",
+                    info.name
+                ));
             }
         }
         Ok(())

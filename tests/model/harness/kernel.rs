@@ -85,7 +85,11 @@ impl Kernel {
     /// Loads an object as the build makes it.
     pub fn load(path: &Path) -> Self {
         let object = std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-        let bodies = leak(open(&object, &TEMPLATES).load().expect("load: this needs root"));
+        let bodies = leak(
+            open(&object, &TEMPLATES)
+                .load()
+                .expect("load: this needs root"),
+        );
         let maps = Maps::of(bodies);
         for program in bodies.progs_mut() {
             let name = program.name().to_string_lossy().into_owned();
@@ -130,7 +134,11 @@ impl Kernel {
         for table in ["flows", "new_flows", "fragments"] {
             self.maps.clear(table);
         }
-        let flags = if observed { abi::observe_flag::OBSERVE_ALLOWED.0 } else { 0 };
+        let flags = if observed {
+            abi::observe_flag::OBSERVE_ALLOWED.0
+        } else {
+            0
+        };
         self.maps.set("observe", &0_u32, &flags);
         self.numbering = Numbering::default();
     }
@@ -214,16 +222,21 @@ impl Kernel {
     /// Time passes.
     pub fn wait(&self, seconds: u64) {
         for table in ["flows", "new_flows"] {
-            self.maps.age(table, seconds, |flow: &mut abi::flow| &mut flow.last_seen);
+            self.maps
+                .age(table, seconds, |flow: &mut abi::flow| &mut flow.last_seen);
         }
         self.maps
-            .age("fragments", seconds, |first: &mut abi::fragment| &mut first.seen);
+            .age("fragments", seconds, |first: &mut abi::fragment| {
+                &mut first.seen
+            });
     }
 
     /// Packets dropped, by reason.
     pub fn drops(&self) -> Vec<u64> {
         let reasons = 0..Reason::DROP_REASONS.0;
-        reasons.map(|reason| self.maps.packets("drops", reason)).collect()
+        reasons
+            .map(|reason| self.maps.packets("drops", reason))
+            .collect()
     }
 
     /// New connections that a rule decided.

@@ -83,7 +83,8 @@ impl Maps {
     pub fn apply(&self, operation: &Operation) {
         match operation {
             Operation::RemoveAddresses(keys) => {
-                keys.iter().for_each(|key| self.remove("addresses", &local(key)));
+                keys.iter()
+                    .for_each(|key| self.remove("addresses", &local(key)));
             }
             Operation::SetAddresses(entries) => {
                 for (key, owner) in entries {
@@ -124,7 +125,8 @@ impl Maps {
                 }
             }
             Operation::RemovePairs(slot, keys) => {
-                keys.iter().for_each(|key| self.remove("policy", &pair(*slot, key)));
+                keys.iter()
+                    .for_each(|key| self.remove("policy", &pair(*slot, key)));
             }
             Operation::SetPairs(slot, entries) => {
                 for (key, at) in entries {
@@ -135,11 +137,10 @@ impl Maps {
                 for (subject, places) in entries {
                     let slots = abi::limit::LOCAL_IDENTITY_MAX.0 + 1;
                     let index = slot.index() as u32 * slots + subject.0;
-                    let record = places.map_or_else(Default::default, |places| {
-                        abi::identity_record {
+                    let record =
+                        places.map_or_else(Default::default, |places| abi::identity_record {
                             generic: places.map(|kinds| kinds.map(place)),
-                        }
-                    });
+                        });
                     self.set("identities", &index, &record);
                 }
             }

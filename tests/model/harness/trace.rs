@@ -1,7 +1,6 @@
 //! One case in full, as a value and as a file: nothing in it depends on how it was made, so that what
 //! was found stays found.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bridgewall::inventory::model::{Endpoint, HostAddress, Inventory, Owner};
@@ -99,13 +98,11 @@ impl Host {
         let endpoints = self.endpoints.iter().map(endpoint);
         let address = |&(address, ifindex): &(IpAddr, u32)| HostAddress { address, ifindex };
         Inventory {
-            endpoints: endpoints.map(|endpoint| (endpoint.number, endpoint)).collect(),
+            endpoints: endpoints
+                .map(|endpoint| (endpoint.number, endpoint))
+                .collect(),
             host_addresses: self.addresses.iter().map(address).collect(),
         }
-    }
-
-    pub fn numbers(&self) -> BTreeSet<u32> {
-        self.endpoints.iter().map(|endpoint| endpoint.number).collect()
     }
 }
 
