@@ -14,37 +14,14 @@ use super::link;
 use super::peers::Party;
 use super::policy::{Policy, Side};
 use super::sender::{self, Checked, Own};
-use super::sides::{Judgement, Opinion, Verdict};
+use super::sides::{Judgement, Verdict};
+use super::told::{Answer, Said, Spoken, passed, refused, spoken};
 use super::traffic::{Request, TCP};
 use super::transport::{self, is_error, question};
 use super::{ipv4, ipv6};
 
 /// In the packet mark: judged on both sides, for the receiver whose number it carries.
 pub const JUDGED: u16 = 0x8000;
-
-/// What one frame did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The mark it goes on with, or why it does not.
-    pub outcome: Result<u16, Reason>,
-    /// The event, if one is due.
-    pub event: Option<Event>,
-    /// The rules whose counters it raises: of a new connection, those that decided on each side.
-    pub counted: Vec<String>,
-}
-
-/// What an event says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    pub verdict: Verdict,
-    pub reason: Reason,
-    pub egress_rule: Option<String>,
-    pub ingress_rule: Option<String>,
-    /// The side that decided, where policy did.
-    pub side: Option<Side>,
-    /// The packet goes from the connection's target to its opener.
-    pub replying: bool,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hook {
@@ -83,27 +60,6 @@ struct Case<'h> {
     ingress: u32,
     headers: &'h Headers,
     said: Said,
-}
-
-/// What is told about a packet, whatever becomes of it.
-#[derive(Debug, Default)]
-struct Said {
-    judged: Option<Spoken>,
-    counted: bool,
-    replying: bool,
-    event: bool,
-}
-
-/// A judgement, without the policy's lifetime.
-#[derive(Debug, Clone)]
-struct Spoken {
-    verdict: Verdict,
-    side: Side,
-    rules: [Option<String>; 2],
-    /// Of the deciding side.
-    rule: Option<String>,
-    /// A rule asks for an event.
-    log: bool,
 }
 
 impl Firewall {
@@ -245,43 +201,7 @@ impl Firewall {
 
     fn answer(&mut self, mut case: Case<'_>, frame: &[u8]) -> Answer {
         let outcome = self.judge(&mut case, frame);
-        let said = case.said;
-        let judged = said.judged.as_ref();
-        let counted = match judged {
-            Some(judged) if said.counted => {
-                let mut rules: Vec<_> = judged.rules.iter().flatten().cloned().collect();
-                rules.dedup();
-                rules
-            }
-            _ => Vec::new(),
-        };
-        let event = |verdict, reason: Reason| {
-            let by_policy = verdict != Verdict::Drop || reason == Reason::DROP_POLICY_DEFAULT;
-            let rule = |side: usize| judged.and_then(|judged| judged.rules[side].clone());
-            Event {
-                verdict,
-                reason,
-                egress_rule: rule(0),
-                ingress_rule: rule(1),
-                side: judged.filter(|_| by_policy).map(|judged| judged.side),
-                replying: said.replying,
-            }
-        };
-        let event = match (&outcome, judged) {
-            (Err(reason), _) => Some(event(drop_verdict(*reason), *reason)),
-            (Ok(_), Some(judged)) if said.event => Some(match (judged.verdict, &judged.rule) {
-                (Verdict::Audit, Some(_)) => event(Verdict::Audit, Reason::DROP_POLICY_DENY),
-                (Verdict::Audit, None) => event(Verdict::Audit, Reason::DROP_POLICY_DEFAULT),
-                _ => event(Verdict::Allow, Reason::DROP_NONE),
-            })
-            .filter(|event| event.verdict == Verdict::Audit || self.observed || judged.log),
-            _ => None,
-        };
-        Answer {
-            outcome,
-            event,
-            counted,
-        }
+        case.said.answer(outcome, self.observed)
     }
 
     fn judge(&mut self, case: &mut Case<'_>, frame: &[u8]) -> Result<u16, Reason> {
@@ -613,55 +533,11 @@ fn read_quotation(error: &Headers, frame: &[u8]) -> Result<Headers, Reason> {
     Ok(quoted)
 }
 
-fn spoken(judgement: &Judgement<'_>) -> Spoken {
-    let rule = |side: Option<Opinion<'_>>| side.and_then(|side| side.rule).map(str::to_owned);
-    Spoken {
-        verdict: judgement.verdict(),
-        side: judgement.decided_by(),
-        rules: [rule(judgement.egress), rule(judgement.ingress)],
-        rule: rule(judgement.deciding()),
-        log: judgement.log(),
-    }
-}
-
 fn by_policy(verdict: Verdict) -> Result<(), Reason> {
     match verdict {
         Verdict::Allow | Verdict::Audit => Ok(()),
         Verdict::Drop => Err(Reason::DROP_POLICY_DEFAULT),
         Verdict::Deny => Err(Reason::DROP_POLICY_DENY),
-    }
-}
-
-fn drop_verdict(reason: Reason) -> Verdict {
-    match reason {
-        Reason::DROP_POLICY_DENY => Verdict::Deny,
-        _ => Verdict::Drop,
-    }
-}
-
-fn passed(mark: u16) -> Answer {
-    Answer {
-        outcome: Ok(mark),
-        event: None,
-        counted: Vec::new(),
-    }
-}
-
-fn refused(reason: Reason) -> Answer {
-    let event = Event {
-        verdict: drop_verdict(reason),
-        reason,
-        egress_rule: None,
-        ingress_rule: None,
-        side: None,
-        replying: false,
-    };
-    // "A bridge floods what it has not learned yet: that is no event, but the way it works."
-    let flooded = reason == Reason::DROP_NOT_ADDRESSED;
-    Answer {
-        outcome: Err(reason),
-        event: (!flooded).then_some(event),
-        counted: Vec::new(),
     }
 }
 

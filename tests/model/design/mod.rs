@@ -15,6 +15,7 @@
 //! | [`sender`], [`neighbour`] | is the sender who it says it is? ARP, neighbour discovery (point 6) |
 //! | [`link`] | what no endpoint may send, what reaches one without a rule |
 //! | [`connections`] | replies, errors that quote a live flow, a change of policy (points 6, 8, 9) |
+//! | [`told`] | what events and counters say of it |
 //! | [`firewall`] | all of it in its order: one frame at one hook |
 
 pub mod connections;
@@ -29,6 +30,7 @@ pub mod peers;
 pub mod policy;
 pub mod sender;
 pub mod sides;
+pub mod told;
 pub mod traffic;
 pub mod transport;
 

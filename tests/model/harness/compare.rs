@@ -14,9 +14,10 @@ use bridgewall::state::numbers::EndpointNumber;
 use super::kernel::{Hook, Kernel, Run, TIMEOUTS};
 use super::trace::{Mark, Step, Trace};
 use crate::design::Reason;
-use crate::design::firewall::{Answer, Event, Firewall};
+use crate::design::firewall::Firewall;
 use crate::design::policy::{Policy as DesignedPolicy, Side};
 use crate::design::sides::Verdict;
+use crate::design::told::{Answer, Event};
 
 /// What was compared.
 #[derive(Debug, Default, Clone)]
