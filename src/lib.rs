@@ -17,6 +17,7 @@ pub mod config;
 pub mod control;
 pub mod inventory;
 pub mod kernel;
+pub mod netlink;
 pub mod observe;
 pub mod policy;
 pub mod reconcile;

@@ -8,7 +8,8 @@
 # in the network namespace that its bridges are in. Our own engine lives in a network namespace and a mount
 # namespace of its own: its bridges, its packet filter rules and its mounts are gone with it.
 #
-# BRIDGEWALL_ENGINE=own asks for one of our own even where another runs.
+# BRIDGEWALL_ENGINE=own asks for one of our own even where another runs, and BRIDGEWALL_ENGINE_OPTIONS are
+# more arguments for its dockerd.
 
 engine_beside=(env)
 engine_netns=""
@@ -35,7 +36,7 @@ engine_start() {
 
 	# A session of its own, so that Ctrl-C reaches us and not it: we stop it when we have cleaned up.
 	setsid "${engine_beside[@]}" unshare --mount --propagation slave \
-		bash -c "$(declare -f engine_exec); engine_exec '$engine_directory'" \
+		bash -c "$(declare -f engine_exec); engine_exec '$engine_directory' '${BRIDGEWALL_ENGINE_OPTIONS:-}'" \
 		>"$engine_directory/log" 2>&1 &
 	engine_pid=$!
 
@@ -69,8 +70,10 @@ engine_exec() {
 	mount -t sysfs sysfs /sys
 	mount --rbind "$kept" /sys/fs/cgroup
 	umount -l "$kept"
+	# Engines before 27 translate no IPv6 addresses unless they are told to.
+	# shellcheck disable=SC2086 # one word an option
 	exec dockerd --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/pid" \
-		--host "unix://$1/docker.sock" --log-level warn
+		--host "unix://$1/docker.sock" --log-level warn --experimental --ip6tables $2
 }
 
 engine_stop() {

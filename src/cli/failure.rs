@@ -13,6 +13,7 @@ use crate::control::client::ClientError;
 use crate::control::protocol::ErrorKind;
 use crate::policy::Report;
 use crate::policy::model::Action;
+use crate::reconcile::policies::{PolicyRefused, Rejection};
 
 /// Why a verb fails.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) enum Failure {
     Policy(Report),
     /// The policy is too large.
     Limits(LimitErrors),
+    /// The daemon has no policy to begin with.
+    NoPolicy(PolicyRefused),
     /// Tests of the policy do not hold.
     Tests(Vec<TestFailure>),
     /// The configuration is refused.
@@ -39,6 +42,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Policy(_)
+            | Self::NoPolicy(_)
             | Self::Limits(_)
             | Self::Tests(_)
             | Self::Config(_)
@@ -80,6 +84,10 @@ impl Failure {
             }
             Self::Config(config) => Some(config.render(color)),
             // A refused policy brings its own "error:" for each error.
+            Self::NoPolicy(refused @ PolicyRefused(Rejection::Files(_))) => {
+                Some(refused.to_string())
+            }
+            Self::NoPolicy(refused) => error(refused),
             Self::Client(ClientError::Answer(report)) if report.details.is_some() => {
                 Some(report.message.trim_end().to_owned())
             }
@@ -97,6 +105,7 @@ impl Failure {
                 report.summary(),
                 serde_json::to_value(report).ok(),
             ),
+            Self::NoPolicy(refused) => (json!("refused"), refused.to_string(), None),
             Self::Limits(limits) => (json!("refused"), limits.to_string(), None),
             Self::Tests(failures) => (
                 json!("refused"),

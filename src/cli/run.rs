@@ -9,6 +9,7 @@ use nix::unistd::geteuid;
 use super::{Answer, Failure, Global};
 use crate::config::Config;
 use crate::control::lock::DaemonLock;
+use crate::kernel::Features;
 use crate::reconcile::policies::PolicyRefused;
 
 const EXAMPLES: &str = "\
@@ -40,6 +41,8 @@ impl Run {
                     .to_owned(),
             ));
         }
+        // Before anything is made: where the kernel lacks something, nothing is to stay behind.
+        Features::probe().map_err(|error| Failure::Unusable(error.to_string()))?;
         let lock = DaemonLock::acquire(&config.state_directory)
             .map_err(|error| Failure::Unusable(error.to_string()))?;
         serve(config, lock)?;
@@ -96,7 +99,7 @@ fn start_log() {
 /// The daemon itself: the reconciler, until it is told to end.
 fn serve(config: Config, lock: DaemonLock) -> Result<(), Failure> {
     crate::reconcile::run(config, lock).map_err(|error| match error.downcast::<PolicyRefused>() {
-        Ok(refused) => Failure::Wrong(refused.to_string()),
+        Ok(refused) => Failure::NoPolicy(refused),
         Err(error) => Failure::Unusable(format!("{error:#}")),
     })
 }

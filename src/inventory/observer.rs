@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::docker::{DockerView, Sandbox};
 use super::endpoints::{HostView, Ledger, Settings, wants_peer};
-use super::netlink::{Netlink, NetlinkError, Nsid};
+use super::netlink::Nsid;
+use crate::netlink::{Netlink, NetlinkError};
 
 /// Looks at the kernel. Two dumps, one question for each running container, and three for each
 /// interface that is not settled yet: a few milliseconds for hundreds of containers.

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use libbpf_rs::{MapCore as _, MapHandle};
 
 use super::abi;
+use super::discipline;
 use super::encode;
 use super::error::{Error, ErrorKind, Result};
 use super::maps;
@@ -193,6 +194,9 @@ pub(super) fn attach(
     interface: Interface<'_>,
     template: &Template,
 ) -> Result<()> {
+    if mechanism == Mechanism::Clsact {
+        discipline::ensure(pins, interface, template)?;
+    }
     for direction in Direction::BOTH {
         let program = template.program(direction);
         let hook = look(pins, interface.index, direction)?;
@@ -202,6 +206,9 @@ pub(super) fn attach(
             Mechanism::Clsact => attach_clsact(pins, interface, direction, template, &hook)?,
         }
         pins.put_program(interface.index, direction)?;
+    }
+    if mechanism == Mechanism::Tcx {
+        discipline::release(pins, interface)?;
     }
     pins.put_constants(interface.index, template.constants.as_fd())
 }
@@ -245,7 +252,6 @@ fn attach_clsact(
 ) -> Result<()> {
     let what = || interface.attaching(Mechanism::Clsact, direction);
     let error = |error| Error::io(what(), &error);
-    sys::create_clsact(interface.index).map_err(error)?;
     let there = sys::query_clsact(interface.index, direction).map_err(error)?;
     if there.is_some() && hook.filter.is_none() {
         return Err(Error::found(
@@ -290,6 +296,7 @@ pub(super) fn detach(pins: &Pins, ifindex: u32) -> Vec<Error> {
             Err(error) => errors.push(error),
         }
     }
+    errors.extend(discipline::release(pins, interface).err());
     errors.retain(|error| error.kind() != ErrorKind::InterfaceGone);
     // While something could not be detached, its pin is the only way to find it again.
     if errors.is_empty() {

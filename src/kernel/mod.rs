@@ -26,6 +26,7 @@ mod apply;
 mod attach;
 mod bytes;
 mod counters;
+mod discipline;
 mod encode;
 mod error;
 mod events;
@@ -90,34 +91,40 @@ impl Kernel {
     /// change it. What judged before does so still.
     pub fn open(settings: KernelSettings) -> Result<Self> {
         log_what_libbpf_says();
-        let pins = Pins::create(&settings.pin_directory)?;
-        let features = Features::probe();
+        // Before anything is made.
+        let features = Features::probe()?;
         if settings.attach == Attach::Tcx && !features.tcx {
             return Err(Error::found(
                 "attach by tcx, as the configuration says",
                 "this kernel has none (Linux 6.6 has); write auto or clsact",
             ));
         }
+        let pins = Pins::create(&settings.pin_directory)?;
+        let is_new = pins.complete_sets()?.is_empty() && pins.interfaces()?.is_empty();
+        let Ready {
+            loaded,
+            tags,
+            active,
+            barrier,
+        } = match Ready::make(&pins, &settings) {
+            Ok(ready) => ready,
+            Err(error) => {
+                // A kernel that refuses the programs keeps nothing of them.
+                if is_new {
+                    for left in pins.remove_all() {
+                        log::warn!("{left}");
+                    }
+                }
+                return Err(error);
+            }
+        };
         let Loaded {
             maps,
             settings: body_settings,
             predecessors,
             adoption,
-            mut verified,
-        } = loader::load(&pins, &settings)?;
-        // One template is built for nobody: an interface must not be the first to find out that this
-        // kernel refuses it.
-        let template = Template::load(&maps, &body_settings, &template::fullest_constants())?;
-        let programs = template.info()?;
-        let tags = TemplateTags::new(&programs);
-        verified.extend(
-            ["from_endpoint", "to_endpoint"]
-                .into_iter()
-                .zip(programs.map(|program| program.verified_instructions)),
-        );
-        let active = ActiveWord::map(&maps.active)?;
-        let barrier = ReaderBarrier::new()
-            .map_err(|error| Error::io("make a map of maps, to wait for readers", &error))?;
+            verified,
+        } = loaded;
         Ok(Self {
             mechanism: features.mechanism(settings.attach),
             maps: Arc::new(maps),
@@ -355,6 +362,40 @@ impl Kernel {
     /// Everything that could not be removed.
     pub fn detach_all(self) -> std::result::Result<(), Errors> {
         detach_pinned(self.pins)
+    }
+}
+
+/// What makes a [`Kernel`].
+struct Ready {
+    loaded: Loaded,
+    tags: TemplateTags,
+    active: ActiveWord,
+    barrier: ReaderBarrier,
+}
+
+impl Ready {
+    fn make(pins: &Pins, settings: &KernelSettings) -> Result<Self> {
+        let mut loaded = loader::load(pins, settings)?;
+        // One template is built for nobody: an interface must not be the first to find out that this
+        // kernel refuses it.
+        let constants = template::fullest_constants();
+        let template = Template::load(&loaded.maps, &loaded.settings, &constants)?;
+        let programs = template.info()?;
+        let tags = TemplateTags::new(&programs);
+        loaded.verified.extend(
+            ["from_endpoint", "to_endpoint"]
+                .into_iter()
+                .zip(programs.map(|program| program.verified_instructions)),
+        );
+        let active = ActiveWord::map(&loaded.maps.active)?;
+        let barrier = ReaderBarrier::new()
+            .map_err(|error| Error::io("make a map of maps, to wait for readers", &error))?;
+        Ok(Self {
+            loaded,
+            tags,
+            active,
+            barrier,
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 //! links/<ifindex>-<direction>     tcx links
 //! programs/<ifindex>-<direction>  what is attached there, whatever attaches it
 //! constants/<ifindex>             what those programs know about the interface
+//! disciplines/<ifindex>           the same once more, where we made the clsact discipline
 //! ```
 //!
 //! The pinned programs are how a filter of ours is told from another one's. Whatever is about to be
@@ -28,6 +29,9 @@ use super::sys::{self, Direction};
 const LINKS: &str = "links";
 const PROGRAMS: &str = "programs";
 const CONSTANTS: &str = "constants";
+const DISCIPLINES: &str = "disciplines";
+/// The folders that have a pin for each interface.
+const OF_INTERFACES: [&str; 4] = [LINKS, PROGRAMS, CONSTANTS, DISCIPLINES];
 const MAPS: &str = "maps-";
 const NEW: &str = "-new";
 /// The pin that completes a set of maps.
@@ -52,8 +56,9 @@ impl Pins {
         if mounted {
             mount_bpffs(parent)?;
         }
-        for folder in [None, Some(LINKS), Some(PROGRAMS), Some(CONSTANTS)] {
-            make_folder(&folder.map_or_else(|| root.to_owned(), |name| root.join(name)))?;
+        make_folder(root)?;
+        for folder in OF_INTERFACES {
+            make_folder(&root.join(folder))?;
         }
         Self::lock(root, mounted)
     }
@@ -137,10 +142,14 @@ impl Pins {
         self.root.join(CONSTANTS).join(ifindex.to_string())
     }
 
+    fn discipline(&self, ifindex: u32) -> PathBuf {
+        self.root.join(DISCIPLINES).join(ifindex.to_string())
+    }
+
     /// The interfaces of which anything is pinned.
     pub(super) fn interfaces(&self) -> Result<BTreeSet<u32>> {
         let mut interfaces = BTreeSet::new();
-        for folder in [LINKS, PROGRAMS, CONSTANTS] {
+        for folder in OF_INTERFACES {
             for name in names(&self.root.join(folder))? {
                 let number = name.split('-').next().unwrap_or_default();
                 interfaces.extend(number.parse::<u32>().ok());
@@ -208,6 +217,24 @@ impl Pins {
         put(&path)
     }
 
+    /// Whether an interface's clsact discipline is one that we made.
+    pub(super) fn has_discipline(&self, ifindex: u32) -> bool {
+        self.discipline(ifindex).exists()
+    }
+
+    /// Remembers that an interface's clsact discipline is ours. A bpffs remembers objects only; any will
+    /// do.
+    pub(super) fn put_discipline(&self, ifindex: u32, object: BorrowedFd<'_>) -> Result<()> {
+        let path = self.discipline(ifindex);
+        stage(&path, object)?;
+        put(&path)
+    }
+
+    /// Forgets that an interface's clsact discipline is ours.
+    pub(super) fn remove_discipline(&self, ifindex: u32) -> Result<()> {
+        remove_file(&self.discipline(ifindex))
+    }
+
     /// Removes everything of one interface.
     pub(super) fn forget(&self, ifindex: u32) -> Vec<Error> {
         let paths = Direction::BOTH
@@ -218,7 +245,7 @@ impl Pins {
                     self.program(ifindex, direction),
                 ]
             })
-            .chain([self.constants(ifindex)]);
+            .chain([self.constants(ifindex), self.discipline(ifindex)]);
         paths
             .flat_map(|path| [new(&path), path])
             .filter_map(|path| remove_file(&path).err())

@@ -216,14 +216,21 @@ fn filter() -> raw::bpf_tc_opts {
     }
 }
 
-/// Makes sure that an interface has a clsact queueing discipline.
-pub(super) fn create_clsact(ifindex: u32) -> io::Result<()> {
+/// Gives an interface a clsact queueing discipline. `false`: it has one.
+pub(super) fn create_clsact(ifindex: u32) -> io::Result<bool> {
     let mut hook = hook(ifindex, raw::BPF_TC_INGRESS | raw::BPF_TC_EGRESS)?;
     // SAFETY: `hook` outlives the call.
     match done(unsafe { raw::bpf_tc_hook_create(&mut hook) }) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        result => result.map(|()| true),
     }
+}
+
+/// Takes an interface's clsact queueing discipline away, with all filters, whosever they are.
+pub(super) fn destroy_clsact(ifindex: u32) -> io::Result<()> {
+    let mut hook = hook(ifindex, raw::BPF_TC_INGRESS | raw::BPF_TC_EGRESS)?;
+    // SAFETY: `hook` outlives the call.
+    done(unsafe { raw::bpf_tc_hook_destroy(&mut hook) })
 }
 
 /// Puts a program in our filter's place, without a moment in between if there is one already.
@@ -369,8 +376,8 @@ pub(super) struct ReaderBarrier {
 
 impl ReaderBarrier {
     pub(super) fn new() -> io::Result<Self> {
-        let inner = create_array(raw::BPF_MAP_TYPE_ARRAY, None)?;
-        let outer = create_array(raw::BPF_MAP_TYPE_ARRAY_OF_MAPS, Some(inner.as_fd()))?;
+        let inner = create_map(raw::BPF_MAP_TYPE_ARRAY, None, 0)?;
+        let outer = create_map(raw::BPF_MAP_TYPE_ARRAY_OF_MAPS, Some(inner.as_fd()), 0)?;
         Ok(Self { outer, inner })
     }
 
@@ -392,14 +399,94 @@ impl ReaderBarrier {
     }
 }
 
-/// An array of one 32-bit value, or of one map.
-fn create_array(kind: raw::bpf_map_type, inner: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+/// Whether there are maps at all. Asked first, for the answer also tells whether we may make any.
+pub(super) fn has_maps() -> io::Result<bool> {
+    create_map(raw::BPF_MAP_TYPE_ARRAY, None, 0).map(|_| true)
+}
+
+/// Whether user space can map an array into its memory.
+pub(super) fn has_mapped_arrays() -> io::Result<bool> {
+    accepted(create_map(raw::BPF_MAP_TYPE_ARRAY, None, raw::BPF_F_MMAPABLE).map(drop))
+}
+
+/// Whether many entries of a map can be read at once.
+pub(super) fn has_batched_reads() -> io::Result<bool> {
+    let map = create_map(raw::BPF_MAP_TYPE_HASH, None, raw::BPF_F_NO_PREALLOC)?;
+    let (mut next, mut keys, mut values, mut count) = ([0_u32; 1], [0_u32; 1], [0_u32; 1], 1);
+    // SAFETY: keys and values have room for one entry of the map, as `count` says, and the token for
+    // what a hash map puts there; no options are allowed.
+    let returned = unsafe {
+        raw::bpf_map_lookup_batch(
+            map.as_raw_fd(),
+            std::ptr::null_mut(),
+            next.as_mut_ptr().cast(),
+            keys.as_mut_ptr().cast(),
+            values.as_mut_ptr().cast(),
+            &mut count,
+            std::ptr::null(),
+        )
+    };
+    match done(returned) {
+        // An empty map has no first entry.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        other => accepted(other),
+    }
+}
+
+/// Whether there are ring buffers.
+pub(super) fn has_ring_buffers() -> io::Result<bool> {
+    // SAFETY: no options are allowed.
+    probed(unsafe { raw::libbpf_probe_bpf_map_type(raw::BPF_MAP_TYPE_RINGBUF, std::ptr::null()) })
+}
+
+/// Whether programs can ask for the coarse clock.
+pub(super) fn has_coarse_clock() -> io::Result<bool> {
+    has_helper(raw::BPF_FUNC_ktime_get_coarse_ns)
+}
+
+/// Whether programs can leave loops to the kernel.
+pub(super) fn has_loops() -> io::Result<bool> {
+    has_helper(raw::BPF_FUNC_loop)
+}
+
+fn has_helper(helper: raw::bpf_func_id) -> io::Result<bool> {
+    // SAFETY: no options are allowed.
+    probed(unsafe {
+        raw::libbpf_probe_bpf_helper(raw::BPF_PROG_TYPE_SCHED_CLS, helper, std::ptr::null())
+    })
+}
+
+/// libbpf's probes return 0, 1 or `-errno`.
+fn probed(returned: c_int) -> io::Result<bool> {
+    match returned {
+        0 => Ok(false),
+        1.. => Ok(true),
+        _ => done(returned).map(|()| false),
+    }
+}
+
+/// EINVAL is what a kernel says of what it does not know.
+fn accepted(tried: io::Result<()>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A map of one entry: 32 bits, or another map.
+fn create_map(
+    kind: raw::bpf_map_type,
+    inner: Option<BorrowedFd<'_>>,
+    flags: u32,
+) -> io::Result<OwnedFd> {
     // SAFETY: a C struct of integers and pointers: all zeroes is a value.
     let mut options: raw::bpf_map_create_opts = unsafe { zeroed() };
     options.sz = size_of_val(&options) as raw::size_t;
+    options.map_flags = flags;
     if let Some(inner) = inner {
         options.inner_map_fd = inner.as_raw_fd() as u32;
     }
     // SAFETY: the name is a C string, and `options` outlives the call.
-    descriptor(unsafe { raw::bpf_map_create(kind, c"bw_barrier".as_ptr(), 4, 4, 1, &options) })
+    descriptor(unsafe { raw::bpf_map_create(kind, c"bw_small".as_ptr(), 4, 4, 1, &options) })
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::host::Host;
 use super::pass::Pass;
-use super::policies::{Candidate, Policies, PolicyRefused, last_good};
+use super::policies::{Candidate, Policies, PolicyRefused, Rejection, last_good};
 use super::store::Store;
 use super::trigger::{Batch, Bell, Trigger};
 use crate::compile::compiled::Compiled;
@@ -160,7 +160,7 @@ impl Daemon {
         let Some(last_good) = last_good(&self.store)? else {
             bail!(PolicyRefused(refusal));
         };
-        self.policies.refuse(refusal);
+        self.policies.refuse(&refusal);
         let pass = Pass::prepare(self, &last_good.policy).map_err(anyhow::Error::msg)?;
         self.enforce(pass, last_good)
     }
@@ -298,19 +298,19 @@ impl Daemon {
             None => Response::Reloaded(self.reloaded(false)),
             Some(Ok(changed)) => Response::Reloaded(self.reloaded(changed)),
             Some(Err(refusal)) => {
-                self.policies.refuse(refusal.clone());
-                Response::error(ErrorKind::Refused, refusal)
+                self.policies.refuse(&refusal);
+                refusal.answer()
             }
         }
     }
 
     /// Whether anything in the kernel had to change.
-    fn take(&mut self, candidate: Candidate) -> Result<bool, String> {
-        let pass = Pass::prepare(self, &candidate.policy)?;
-        pass.test(&candidate.policy)?;
+    fn take(&mut self, candidate: Candidate) -> Result<bool, Rejection> {
+        let pass = Pass::prepare(self, &candidate.policy).map_err(Rejection::Policy)?;
+        pass.test(&candidate.policy).map_err(Rejection::Policy)?;
         let changed = pass.publishes();
         self.enforce(pass, candidate)
-            .map_err(|error| format!("{error:#}"))?;
+            .map_err(|error| Rejection::Policy(format!("{error:#}")))?;
         let generation = self.generation();
         log::info!(
             "policy revision {} in force: {} rules, generation {generation}",

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 
 use super::store::Store;
+use crate::control::protocol::{ErrorKind, Response};
 use crate::policy::model::Policy;
-use crate::policy::{Snapshot, Trust, drop_in_folder, load_with_snapshot};
+use crate::policy::{Report, Snapshot, Trust, drop_in_folder, load_with_snapshot};
 
 /// Name of the last good policy in the [`Store`].
 const LAST_GOOD: &str = "last-good-policy";
@@ -18,7 +19,28 @@ const LAST_GOOD: &str = "last-good-policy";
 /// start until somebody mends the files.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}\nthere is no good policy to fall back on")]
-pub struct PolicyRefused(pub String);
+pub struct PolicyRefused(pub Rejection);
+
+/// Why a policy is not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Rejection {
+    /// The files are wrong.
+    #[error("{}", .0.render(false).trim_end())]
+    Files(Report),
+    /// The files are right, but it does not fit, fails a test of its own, or the kernel did not take it.
+    #[error("{0}")]
+    Policy(String),
+}
+
+impl Rejection {
+    /// What whoever asked for a reload is told.
+    pub(super) fn answer(&self) -> Response {
+        match self {
+            Self::Files(report) => Response::refused(report),
+            Self::Policy(reason) => Response::error(ErrorKind::Refused, reason),
+        }
+    }
+}
 
 /// A policy that was read and is valid in itself, but not in force yet.
 #[derive(Debug, Clone)]
@@ -63,12 +85,13 @@ impl Policies {
                 (candidate, files, None)
             }
             Err(report) => {
-                let refusal = report.render(false);
+                let files = report.files().to_vec();
+                let refusal = Rejection::Files(report);
                 let Some(candidate) = last_good(store)? else {
                     bail!(PolicyRefused(refusal));
                 };
                 log::error!("policy refused, the last good one is in force:\n{refusal}");
-                (candidate, report.files().to_vec(), Some(refusal))
+                (candidate, files, Some(refusal.to_string()))
             }
         };
         let policies = Self {
@@ -86,7 +109,7 @@ impl Policies {
     ///
     /// # Errors
     /// They are refused: all the reasons. The policy in force stays.
-    pub fn read(&mut self, forced: bool) -> Option<Result<Candidate, String>> {
+    pub fn read(&mut self, forced: bool) -> Option<Result<Candidate, Rejection>> {
         // Before they are read: what changes while they are is looked at again.
         let before = states(self.watched());
         if !forced && before == self.seen {
@@ -104,7 +127,7 @@ impl Policies {
             }
             Err(report) => {
                 self.files = report.files().to_vec();
-                Err(report.render(false))
+                Err(Rejection::Files(report))
             }
         };
         self.seen = seen(before, self.watched());
@@ -127,9 +150,9 @@ impl Policies {
     }
 
     /// A policy was refused, for this reason; the one in force stays.
-    pub fn refuse(&mut self, reason: String) {
-        log::error!("policy refused, the one in force stays:\n{reason}");
-        self.error = Some(reason);
+    pub fn refuse(&mut self, refusal: &Rejection) {
+        log::error!("policy refused, the one in force stays:\n{refusal}");
+        self.error = Some(refusal.to_string());
     }
 
     /// The policy in force.

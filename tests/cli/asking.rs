@@ -245,7 +245,10 @@ fn as_nobody(arguments: &[&str]) -> Output {
     const NOBODY: u32 = 65_534;
     let folder = Folder::new();
     let copy: PathBuf = folder.0.path().join("bridgewall");
-    fs::copy(BINARY, &copy).expect("copy");
+    // By another process: a file that this one has open to write, and so any child that is being made
+    // meanwhile, cannot be run.
+    let copied = Command::new("cp").arg(BINARY).arg(&copy).status();
+    assert!(copied.expect("run cp").success(), "cp failed");
     for path in [folder.0.path(), &copy] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("chmod");
     }

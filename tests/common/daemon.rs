@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -173,6 +174,8 @@ impl Daemon {
     }
 
     fn try_status(&self) -> Option<Value> {
+        // A process that only finds out that nobody answers takes time from the daemon that starts.
+        UnixStream::connect(self.socket()).ok()?;
         let output = self.command(&["status", "--json"]);
         serde_json::from_slice(&output.stdout).ok()
     }

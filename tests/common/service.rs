@@ -1,6 +1,6 @@
 //! Servers inside a namespace, for probes to reach, which count who did.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,18 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::eventually;
 use super::namespace::Namespace;
+
+/// Binds a port as soon as nobody has it any more: a child process that another test is starting holds
+/// copies of all sockets until it is what it is to be.
+fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> T {
+    eventually("the port is free", || match bind() {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => None,
+        bound => Some(bound),
+    })
+    .unwrap_or_else(|error| panic!("bind a port: {error}"))
+}
 
 /// Listens until dropped, on IPv4 and IPv6.
 pub struct Service {
@@ -22,9 +33,7 @@ impl Service {
     /// A TCP server that greets with `banner` and then gives back what it is sent.
     #[track_caller]
     pub fn tcp(namespace: &Namespace, port: u16, banner: &str) -> Self {
-        let listener = namespace
-            .inside(|| TcpListener::bind(everywhere(port)))
-            .unwrap_or_else(|error| panic!("listen on TCP port {port}: {error}"));
+        let listener = once_free(|| namespace.inside(|| TcpListener::bind(everywhere(port))));
         let heard = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&heard);
         let banner = banner.to_owned();
@@ -59,9 +68,7 @@ impl Service {
     /// A UDP server that gives back what it is sent.
     #[track_caller]
     pub fn udp(namespace: &Namespace, port: u16) -> Self {
-        let socket = namespace
-            .inside(|| UdpSocket::bind(everywhere(port)))
-            .unwrap_or_else(|error| panic!("bind UDP port {port}: {error}"));
+        let socket = once_free(|| namespace.inside(|| UdpSocket::bind(everywhere(port))));
         let heard = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&heard);
         let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));

@@ -8,6 +8,7 @@ mod control;
 mod demo;
 mod labels;
 mod lifecycle;
+mod nat;
 mod published;
 mod wordpress;
 

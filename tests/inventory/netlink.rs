@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::{self, Receiver};
 
 use bridgewall::inventory::Trigger;
-use bridgewall::inventory::netlink::{Link, Netlink, watch};
+use bridgewall::inventory::netlink::{Link, watch};
+use bridgewall::netlink::Netlink;
 
 use crate::host::{Cleanup, Namespace, eventually, receive, run};
 

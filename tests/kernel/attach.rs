@@ -105,6 +105,32 @@ fn foreign_tcx_programs_stay_and_ours_comes_before_them() {
 }
 
 #[test]
+fn a_discipline_goes_with_the_last_filter_if_it_was_ours() {
+    on_a_host(|host| {
+        let ours = host.veth(103);
+        let shared = host.veth(104);
+        let theirs = host.veth(105);
+        foreign::make_discipline(theirs);
+        let mut kernel = host.open(Attach::Clsact);
+        reach(
+            &mut kernel,
+            &desired(Verdict::Allow, &[ours, shared, theirs]),
+        );
+        Foreign::attach_filter(shared, Direction::Egress, 5, 1);
+
+        // What leaves one interface leaves the others alone.
+        reach(&mut kernel, &desired(Verdict::Allow, &[shared, theirs]));
+        assert!(!foreign::has_discipline(ours));
+        assert!(foreign::has_discipline(shared));
+
+        kernel.detach_all().expect("detach");
+        assert!(foreign::has_discipline(shared));
+        assert_eq!(foreign::filters(shared, Direction::Egress), 1);
+        assert!(foreign::has_discipline(theirs));
+    });
+}
+
+#[test]
 fn foreign_filters_stay_and_one_at_our_place_is_never_replaced() {
     on_a_host(|host| {
         let veth = host.veth(101);

@@ -130,6 +130,24 @@ fn tcx(ifindex: u32, direction: Direction) -> (Vec<u32>, Vec<u32>) {
     (programs, links)
 }
 
+/// Makes a clsact discipline, as an administrator might.
+pub fn make_discipline(ifindex: u32) {
+    let status = Command::new("tc")
+        .args(["qdisc", "add", "dev", &format!("bwk{ifindex}"), "clsact"])
+        .status()
+        .expect("run tc");
+    assert!(status.success(), "make a clsact discipline: {status}");
+}
+
+/// Whether an interface has a clsact discipline, as tc(8) sees it.
+pub fn has_discipline(ifindex: u32) -> bool {
+    let output = Command::new("tc")
+        .args(["qdisc", "show", "dev", &format!("bwk{ifindex}")])
+        .output()
+        .expect("run tc");
+    String::from_utf8_lossy(&output.stdout).contains(" clsact ")
+}
+
 /// How many filters an interface's clsact has, as tc(8) sees it.
 pub fn filters(ifindex: u32, direction: Direction) -> usize {
     let output = Command::new("tc")

@@ -4,6 +4,7 @@
 mod attach;
 mod foreign;
 mod host;
+mod refusal;
 mod states;
 
 use std::net::{Ipv4Addr, UdpSocket};

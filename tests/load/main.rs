@@ -1,5 +1,6 @@
-//! What the kernel's verifier says of every program: each one, in every shape that its constants can
-//! take, loads, and within its budget. Needs root.
+//! What the kernel says of every program: each one, in every shape that its constants can take, loads
+//! within its budget and is attached, a template to an interface and a body to its place in the table of
+//! bodies. Needs root.
 //!
 //! Two variables serve `scripts/kernel-matrix`: `BRIDGEWALL_OBJECTS` names a folder of objects, one a
 //! compiler (`clang-16.o`), to be measured in place of this build's own; `BRIDGEWALL_MEASURED` names a
@@ -14,10 +15,12 @@ use std::time::Duration;
 use std::{env, fs};
 
 use bridgewall::kernel::abi;
-use libbpf_rs::{AsRawLibbpf, MapCore, Object, ObjectBuilder, OpenObject, Program};
-
+use libbpf_rs::{AsRawLibbpf, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, Program};
 use nix::time::{ClockId, clock_gettime};
 
+use hooks::Veth;
+
+mod hooks;
 mod stack;
 
 /// Every body stays below this many verified instructions; the kernel's own limit is a million.
@@ -37,9 +40,10 @@ const LOG_PATHS: u32 = 1;
 const LOG_BYTES: usize = 32 << 20;
 
 #[test]
-fn every_program_loads_in_every_shape_within_its_budget() {
+fn every_program_loads_in_every_shape_within_its_budget_and_is_attached() {
     let mut complaints = Vec::new();
     let mut lines = String::new();
+    let veth = Veth::new();
     for (compiler, path) in objects() {
         let bytes =
             fs::read(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
@@ -52,7 +56,7 @@ fn every_program_loads_in_every_shape_within_its_budget() {
             );
         }
         for name in programs {
-            match measure(&bytes, &maps, &name) {
+            match measure(&bytes, &maps, &veth, &name) {
                 Ok(measured) => {
                     lines += &measured.line(&compiler, &name);
                     let budget = Kind::of(&name).budget();
@@ -212,11 +216,11 @@ impl Measured {
 }
 
 /// Loads a program in all its shapes.
-fn measure(object: &[u8], maps: &Maps, program: &str) -> Result<Measured, String> {
+fn measure(object: &[u8], maps: &Maps, veth: &Veth, program: &str) -> Result<Measured, String> {
     let shapes = Shape::all(Kind::of(program));
     let mut dearest: Option<Measured> = None;
     for shape in &shapes {
-        let mut measured = load(object, maps, program, shape)
+        let mut measured = load(object, maps, veth, program, shape)
             .map_err(|error| format!("{program} ({}): {error}", shape.describe()))?;
         measured.shapes = shapes.len();
         if dearest
@@ -229,7 +233,13 @@ fn measure(object: &[u8], maps: &Maps, program: &str) -> Result<Measured, String
     Ok(dearest.expect("every kind has shapes"))
 }
 
-fn load(bytes: &[u8], maps: &Maps, program: &str, shape: &Shape) -> Result<Measured, String> {
+fn load(
+    bytes: &[u8],
+    maps: &Maps,
+    veth: &Veth,
+    program: &str,
+    shape: &Shape,
+) -> Result<Measured, String> {
     let attempt = Attempt::make(bytes, maps, program, shape, LOG_STATISTICS);
     let loaded = attempt.loaded.map_err(|error| {
         let again = Attempt::make(bytes, maps, program, shape, LOG_PATHS);
@@ -240,6 +250,10 @@ fn load(bytes: &[u8], maps: &Maps, program: &str, shape: &Shape) -> Result<Measu
         .find(|candidate| candidate.name() == program)
         .expect("it was loaded");
     let info = info(&program);
+    match Kind::of(&program.name().to_string_lossy()) {
+        Kind::Template => veth.attach(&program)?,
+        Kind::Body => maps.place(&program)?,
+    }
     Ok(Measured {
         instructions: info.verified_insns,
         stack: stack::deepest(&attempt.log, program.insns()).ok_or_else(|| {
@@ -341,6 +355,17 @@ impl Maps {
                 .load()
                 .expect("create the maps: these tests need root"),
         )
+    }
+
+    /// Puts a body into the table that templates jump by, and takes it out again.
+    fn place(&self, body: &Program<'_>) -> Result<(), String> {
+        let table = self.0.maps().find(|map| map.name() == "bodies");
+        let table = table.expect("there is a table of bodies");
+        let (place, value) = (0_u32.to_ne_bytes(), body.as_fd().as_raw_fd().to_ne_bytes());
+        table
+            .update(&place, &value, MapFlags::ANY)
+            .and_then(|()| table.delete(&place))
+            .map_err(|error| format!("put it into its place: {error:#}"))
     }
 
     /// All but the constants, which every load has of its own.

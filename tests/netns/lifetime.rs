@@ -1,9 +1,11 @@
 //! Enforcement outlives the daemon, and ends only when it is told to.
 
 use nix::sys::signal::Signal;
+use nix::sys::utsname::uname;
+use serde_json::json;
 
 use super::{firewall, policy};
-use crate::common::daemon::Daemon;
+use crate::common::daemon::{Attach, Daemon};
 use crate::common::probe;
 use crate::common::sandbox::Sandbox;
 use crate::common::service::Service;
@@ -17,6 +19,27 @@ const RULES: &str = r#"
     to    = "db"
     ports = ["80/tcp", "5000/tcp", "5000/udp"]
 "#;
+
+/// Whoever has them uses links, which others cannot push aside.
+#[test]
+fn the_kernel_decides_how_programs_are_attached_and_status_says_so() {
+    let sandbox = Sandbox::new(&["db", "web"]);
+    let daemon = firewall(&sandbox, Attach::Auto, RULES);
+    let attach = daemon.status()["attach"].clone();
+    let release = uname().expect("ask for the kernel's version");
+    let release = release.release().to_string_lossy().into_owned();
+    let mut numbers = release
+        .split('.')
+        .map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next(), numbers.next());
+    let expected = if version >= (Some(6), Some(6)) {
+        json!({ "mode": "tcx", "fallbacks": [] })
+    } else {
+        let fallback = "this kernel has no tcx (Linux 6.6 has): clsact filters serve";
+        json!({ "mode": "clsact", "fallbacks": [fallback] })
+    };
+    assert_eq!(attach, expected, "on {release}");
+}
 
 on_both_hooks! {
     fn a_killed_daemon_opens_nothing_and_cuts_nothing(attach) {
@@ -106,6 +129,14 @@ on_both_hooks! {
                     .run("tc", &["filter", "show", "dev", interface, direction]);
                 assert_eq!(filters, "", "filters are left at {interface}");
             }
+            let disciplines = sandbox
+                .host()
+                .namespace
+                .run("tc", &["qdisc", "show", "dev", interface]);
+            assert!(
+                !disciplines.contains("clsact"),
+                "a discipline is left at {interface}: {disciplines}"
+            );
         }
 
         // And it can be switched on again.

@@ -76,7 +76,10 @@ on_both_hooks! {
         verdicts.dropped(web, db, Tcp(81), why::DEFAULT);
 
         let output = daemon.command(&["reload"]);
-        assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.starts_with("error: ") && !told.contains("error: error"), "{told}");
+        assert!(told.contains("90-80") && told.contains("2 errors"), "{told}");
 
         // A good file puts an end to it.
         daemon.edit(&allowing(r#""81/tcp""#));

@@ -1,17 +1,17 @@
 //! The real programs, loaded with maps of their own, and a small policy to fill them with.
 
-use std::mem::{MaybeUninit, offset_of};
+use std::mem::offset_of;
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 
 use bridgewall::kernel::abi;
-use bridgewall::kernel::skeleton::{BridgewallSkel, BridgewallSkelBuilder};
-use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
-use libbpf_rs::{MapCore, MapFlags, ProgramInput, ProgramMut, RingBufferBuilder};
+use bridgewall::kernel::skeleton::{BridgewallSkel, OpenBridgewallSkel};
+use libbpf_rs::{MapCore, MapFlags, MapType, ProgramInput, ProgramMut, RingBufferBuilder};
 
 use crate::contract::{bytes_of, from_bytes};
 use crate::node::{ENDPOINTS, Family, HOST_IDENTITY, INTERNET, LAN, Node};
+use crate::pool::{self, Loan, Template};
 
 pub use crate::contract::address;
 pub use crate::rules::{
@@ -23,22 +23,18 @@ pub use abi::body as Body;
 const PASS: u32 = u32::MAX;
 const SHOT: u32 = 2;
 
-const MARK_SHIFT: u32 = 16;
+pub const MARK_SHIFT: u32 = 16;
 /// Bits of the mark that are not ours, and must stay as they are.
 const FOREIGN_MARK: u32 = 0x0000_a55a;
 
 pub const JUDGED: u32 = 0x8000;
 
-struct Template {
-    skeleton: BridgewallSkel<'static>,
-}
-
 /// A host with the nodes of [`Node`]. Egress is allowed, ingress to endpoints is not; the host
 /// allows both.
 pub struct Firewall {
-    skeleton: BridgewallSkel<'static>,
-    /// By endpoint number; loaded when first needed.
-    templates: [OnceLock<Template>; ENDPOINTS.len() + 1],
+    loan: Loan,
+    /// By endpoint number: those with other constants than [`Self::constants`].
+    templates: [Option<Template>; ENDPOINTS.len() + 1],
     state: Mutex<State>,
 }
 
@@ -48,37 +44,29 @@ struct State {
     slot: u8,
 }
 
-fn open(
-    configure: impl FnOnce(&mut bridgewall::kernel::skeleton::OpenBridgewallSkel<'static>),
-) -> BridgewallSkel<'static> {
-    let storage = Box::leak(Box::new(MaybeUninit::uninit()));
-    let mut open = BridgewallSkelBuilder::default()
-        .open(storage)
-        .expect("open the skeleton");
-    let settings = &mut open.maps.rodata_data.as_mut().expect("settings").settings;
-    settings.mark_shift = MARK_SHIFT;
-    configure(&mut open);
-    open.load().expect("load: these tests need root")
-}
-
 impl Firewall {
     pub fn new() -> Self {
-        Self::with(|_| {})
+        Self::on(Loan::take(|| Self::load(|_| {})))
     }
 
     /// With some settings or map sizes other than the defaults.
-    pub fn with(
-        configure: impl FnOnce(&mut bridgewall::kernel::skeleton::OpenBridgewallSkel<'static>),
-    ) -> Self {
-        let skeleton = open(|open| {
+    pub fn with(configure: impl FnOnce(&mut OpenBridgewallSkel<'static>)) -> Self {
+        Self::on(Loan::own(Self::load(configure)))
+    }
+
+    fn load(configure: impl FnOnce(&mut OpenBridgewallSkel<'static>)) -> BridgewallSkel<'static> {
+        pool::open(|open| {
             open.progs.from_endpoint.set_autoload(false);
             open.progs.to_endpoint.set_autoload(false);
-            // Much smaller than the default: a table is made for nearly every test.
+            // Much smaller than the default, which takes long to make.
             open.maps.flows.set_max_entries(1024).expect("size");
             configure(open);
-        });
+        })
+    }
+
+    fn on(loan: Loan) -> Self {
         let firewall = Self {
-            skeleton,
+            loan,
             templates: Default::default(),
             state: Mutex::new(State {
                 next_step: 0,
@@ -110,43 +98,22 @@ impl Firewall {
         constants
     }
 
-    fn load_template(&self, constants: &abi::endpoint_constants) -> Template {
-        let shared = &self.skeleton;
-        let skeleton = open(|open| {
-            let wanted = [
-                &mut open.progs.from_endpoint_body,
-                &mut open.progs.to_endpoint_body,
-            ];
-            for body in wanted {
-                body.set_autoload(false);
-            }
-            open.progs.drop_body.set_autoload(false);
-            let data = open.maps.rodata_endpoint_data.as_mut().expect("constants");
-            data.endpoint_constants = *constants;
-            for mut map in open.open_object_mut().maps_mut() {
-                let name = map.name().to_owned();
-                let twin = shared_map(shared, name.to_str().expect("map name"));
-                if let Some(twin) = twin {
-                    map.reuse_fd(twin).expect("reuse a map");
-                }
-            }
-        });
-        Template { skeleton }
-    }
-
     fn template(&self, node: Node) -> &BridgewallSkel<'static> {
-        let template = self.templates[node.number() as usize]
-            .get_or_init(|| self.load_template(&Self::constants(node)));
+        let number = node.number() as usize;
+        let template = self.templates[number].as_ref().unwrap_or_else(|| {
+            self.loan.templates[number]
+                .get_or_init(|| self.loan.load_template(&Self::constants(node)))
+        });
         &template.skeleton
     }
 
     /// The same endpoint with other constants.
     pub fn reload_template(&mut self, node: Node, constants: &abi::endpoint_constants) {
-        self.templates[node.number() as usize] = self.load_template(constants).into();
+        self.templates[node.number() as usize] = Some(self.loan.load_template(constants));
     }
 
     fn install_bodies(&self) {
-        let progs = &self.skeleton.progs;
+        let progs = &self.loan.skeleton.progs;
         for (slot, program) in [
             &progs.from_endpoint_body,
             &progs.to_endpoint_body,
@@ -156,12 +123,17 @@ impl Firewall {
         .enumerate()
         {
             let fd = std::os::fd::AsRawFd::as_raw_fd(&program.as_fd());
-            self.write(&self.skeleton.maps.bodies, &(slot as u32), &(fd as u32));
+            self.write(
+                &self.loan.skeleton.maps.bodies,
+                &(slot as u32),
+                &(fd as u32),
+            );
         }
     }
 
     pub fn remove_body(&self, body: abi::body) {
-        self.skeleton
+        self.loan
+            .skeleton
             .maps
             .bodies
             .delete(&body.0.to_ne_bytes())
@@ -171,6 +143,11 @@ impl Firewall {
     fn write<K: Copy, V: Copy>(&self, map: &impl MapCore, key: &K, value: &V) {
         map.update(bytes_of(key), bytes_of(value), MapFlags::ANY)
             .unwrap_or_else(|error| panic!("write {:?}: {error}", map.name()));
+        if map.map_type() == MapType::Array {
+            let name = map.name().to_string_lossy().into_owned();
+            let mut written = self.loan.written.lock().unwrap();
+            written.entries.insert((name, bytes_of(key).to_vec()));
+        }
     }
 
     fn fill_inventory(&self) {
@@ -193,7 +170,7 @@ impl Firewall {
             ifindex: node.ifindex(),
             bridge: node.bridge(),
         };
-        self.write(&self.skeleton.maps.endpoints, &node.number(), &record);
+        self.write(&self.loan.skeleton.maps.endpoints, &node.number(), &record);
     }
 
     /// Whose an address is; 0 is the host, `None` nobody on this host.
@@ -202,7 +179,7 @@ impl Firewall {
             address: address(ip),
             zone,
         };
-        let map = &self.skeleton.maps.addresses;
+        let map = &self.loan.skeleton.maps.addresses;
         match endpoint {
             Some(endpoint) => self.write(map, &key, &abi::local_address { endpoint }),
             None => map.delete(bytes_of(&key)).expect("remove an address"),
@@ -235,7 +212,7 @@ impl Firewall {
                     slot,
                     address: u32::from_ne_bytes(ip.octets()),
                 };
-                self.write(&self.skeleton.maps.networks4, &key, &value);
+                self.write(&self.loan.skeleton.maps.networks4, &key, &value);
             }
             IpAddr::V6(ip) => {
                 let key = abi::network6_key {
@@ -243,7 +220,7 @@ impl Firewall {
                     slot,
                     address: address(ip.into()).word,
                 };
-                self.write(&self.skeleton.maps.networks6, &key, &value);
+                self.write(&self.loan.skeleton.maps.networks6, &key, &value);
             }
         }
     }
@@ -255,7 +232,8 @@ impl Firewall {
             slot,
             address: 0,
         };
-        self.skeleton
+        self.loan
+            .skeleton
             .maps
             .networks4
             .delete(bytes_of(&key))
@@ -288,7 +266,7 @@ impl Firewall {
 
     pub fn set_identity(&self, slot: u8, identity: u32, record: &abi::identity_record) {
         let index = u32::from(slot) * (abi::limit::LOCAL_IDENTITY_MAX.0 + 1) + identity;
-        self.write(&self.skeleton.maps.identities, &index, record);
+        self.write(&self.loan.skeleton.maps.identities, &index, record);
     }
 
     /// Writes a list that does as `rules` say, which must be in order, and elsewhere as `default`.
@@ -308,13 +286,15 @@ impl Firewall {
             steps.push(step(rule.first, rule.verdict, rule.number, rule.log));
             steps.push(step(rule.last + 1, default, 0, false));
         }
+        let numbers = steps.iter().map(|step| step.rule);
+        self.loan.written.lock().unwrap().rules.extend(numbers);
         let mut state = self.state.lock().unwrap();
         let list = abi::step_list {
             first: state.next_step,
             count: steps.len() as u32,
         };
         for (index, step) in (list.first..).zip(&steps) {
-            self.write(&self.skeleton.maps.steps, &index, step);
+            self.write(&self.loan.skeleton.maps.steps, &index, step);
         }
         state.next_step += list.count;
         list
@@ -339,7 +319,7 @@ impl Firewall {
             subject: subject.identity() as u16,
             peer,
         };
-        self.write(&self.skeleton.maps.policy, &key, &list);
+        self.write(&self.loan.skeleton.maps.policy, &key, &list);
     }
 
     /// `subject` takes everything from `peer`.
@@ -350,7 +330,7 @@ impl Firewall {
     fn publish(&self) {
         let state = self.state.lock().unwrap();
         let active = state.generation << 1 | u64::from(state.slot);
-        self.write(&self.skeleton.maps.active, &0u32, &active);
+        self.write(&self.loan.skeleton.maps.active, &0u32, &active);
     }
 
     /// As after any change of policy or inventory: all flows are to be judged again.
@@ -366,12 +346,12 @@ impl Firewall {
     }
 
     pub fn unpublish(&self) {
-        self.write(&self.skeleton.maps.active, &0u32, &0u64);
+        self.write(&self.loan.skeleton.maps.active, &0u32, &0u64);
     }
 
     pub fn observe_allowed(&self) {
         let flags = abi::observe_flag::OBSERVE_ALLOWED.0;
-        self.write(&self.skeleton.maps.observe, &0u32, &flags);
+        self.write(&self.loan.skeleton.maps.observe, &0u32, &flags);
     }
 
     /// What `node` sends.
@@ -450,7 +430,7 @@ impl Firewall {
 
     fn drops(&self) -> Vec<u64> {
         (0..Reason::DROP_REASONS.0)
-            .map(|reason| self.sum(&self.skeleton.maps.drops, reason).packets)
+            .map(|reason| self.sum(&self.loan.skeleton.maps.drops, reason).packets)
             .collect()
     }
 
@@ -470,12 +450,13 @@ impl Firewall {
 
     /// Connections that a rule has decided.
     pub fn rule_hits(&self, rule: u32) -> u64 {
-        self.sum(&self.skeleton.maps.rule_hits, rule).packets
+        self.sum(&self.loan.skeleton.maps.rule_hits, rule).packets
     }
 
     /// Packets of one endpoint: passed from it, passed to it, dropped from it, dropped to it.
     pub fn traffic(&self, node: Node) -> [u64; 4] {
         let values = self
+            .loan
             .skeleton
             .maps
             .endpoint_traffic
@@ -495,7 +476,8 @@ impl Firewall {
 
     /// Events lost, by cause.
     pub fn losses(&self, cause: abi::event_loss) -> u64 {
-        self.skeleton
+        self.loan
+            .skeleton
             .maps
             .event_losses
             .lookup_percpu(&cause.0.to_ne_bytes(), MapFlags::ANY)
@@ -508,12 +490,12 @@ impl Firewall {
 
     /// All entries of the table of answered connections.
     pub fn flows(&self) -> Vec<(abi::flow_key, abi::flow)> {
-        entries(&self.skeleton.maps.flows)
+        entries(&self.loan.skeleton.maps.flows)
     }
 
     /// All entries of the table of new connections.
     pub fn new_flows(&self) -> Vec<(abi::flow_key, abi::flow)> {
-        entries(&self.skeleton.maps.new_flows)
+        entries(&self.loan.skeleton.maps.new_flows)
     }
 
     /// As if all connections had last been used that long ago.
@@ -523,16 +505,16 @@ impl Firewall {
             flow
         };
         for (key, flow) in self.flows() {
-            self.write(&self.skeleton.maps.flows, &key, &age(flow));
+            self.write(&self.loan.skeleton.maps.flows, &key, &age(flow));
         }
         for (key, flow) in self.new_flows() {
-            self.write(&self.skeleton.maps.new_flows, &key, &age(flow));
+            self.write(&self.loan.skeleton.maps.new_flows, &key, &age(flow));
         }
     }
 
     /// As if all first fragments had come that long ago.
     pub fn age_fragments(&self, seconds: u64) {
-        let map = &self.skeleton.maps.fragments;
+        let map = &self.loan.skeleton.maps.fragments;
         for (key, mut fragment) in entries::<abi::fragment_key, abi::fragment>(map) {
             fragment.seen = fragment.seen.wrapping_sub(seconds * 1_000_000_000);
             self.write(map, &key, &fragment);
@@ -545,7 +527,7 @@ impl Firewall {
         {
             let mut builder = RingBufferBuilder::new();
             builder
-                .add(&self.skeleton.maps.events, |bytes| {
+                .add(&self.loan.skeleton.maps.events, |bytes| {
                     events.push(from_bytes(bytes));
                     0
                 })
@@ -556,9 +538,14 @@ impl Firewall {
         events
     }
 
+    /// What the test borrows.
+    pub fn loan(&self) -> &Loan {
+        &self.loan
+    }
+
     /// The programs, with their names.
     pub fn programs(&self) -> Vec<(&'static str, &ProgramMut<'static>)> {
-        let bodies = &self.skeleton.progs;
+        let bodies = &self.loan.skeleton.progs;
         let template = &self.template(Node::A).progs;
         vec![
             ("from_endpoint_body", &bodies.from_endpoint_body),
@@ -577,35 +564,4 @@ fn entries<K: Copy, V: Copy>(map: &impl MapCore) -> Vec<(K, V)> {
             Some((from_bytes(&key), from_bytes(&value)))
         })
         .collect()
-}
-
-/// The map of that name that all templates share; constants are each one's own.
-fn shared_map<'a>(
-    skeleton: &'a BridgewallSkel<'static>,
-    name: &str,
-) -> Option<std::os::fd::BorrowedFd<'a>> {
-    let maps = &skeleton.maps;
-    let map = match name {
-        "active" => &maps.active,
-        "observe" => &maps.observe,
-        "steps" => &maps.steps,
-        "policy" => &maps.policy,
-        "identities" => &maps.identities,
-        "networks4" => &maps.networks4,
-        "networks6" => &maps.networks6,
-        "addresses" => &maps.addresses,
-        "endpoints" => &maps.endpoints,
-        "new_flows" => &maps.new_flows,
-        "flows" => &maps.flows,
-        "fragments" => &maps.fragments,
-        "events" => &maps.events,
-        "event_limits" => &maps.event_limits,
-        "event_losses" => &maps.event_losses,
-        "drops" => &maps.drops,
-        "rule_hits" => &maps.rule_hits,
-        "endpoint_traffic" => &maps.endpoint_traffic,
-        "bodies" => &maps.bodies,
-        _ => return None,
-    };
-    Some(map.as_fd())
 }

@@ -15,6 +15,7 @@ mod icmp;
 mod neighbours;
 mod node;
 mod parser;
+mod pool;
 mod receiver;
 mod report;
 mod rules;

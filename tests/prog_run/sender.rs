@@ -3,7 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::fixture::{Body, Firewall, Reason, allow_all};
-use crate::frame::{Ipv4, Ipv6, SYN, ethernet, frame, frame_v4, frame_v6, tcp, udp, vlan_tagged};
+use crate::frame::{
+    ICMPV6, Ipv4, Ipv6, Payload, SYN, ethernet, frame, frame_v4, frame_v6, tcp, udp, vlan_tagged,
+};
 use crate::node::{FAMILIES, Family, Node};
 
 #[test]

@@ -8,7 +8,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 
 use super::nsid::Nsid;
-use super::{Netlink, NetlinkError, attributes, unsigned};
+use crate::netlink::{Netlink, NetlinkError, attributes, unsigned};
 
 /// `struct ifaddrmsg` (if_addr.h).
 const HEADER_BYTES: usize = 8;

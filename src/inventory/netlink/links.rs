@@ -8,8 +8,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 
 use super::nsid::Nsid;
-use super::{Netlink, NetlinkError, attributes, text, unsigned};
 use crate::inventory::model::MacAddress;
+use crate::netlink::{Netlink, NetlinkError, attributes, text, unsigned};
 
 /// `struct ifinfomsg` (rtnetlink.h).
 const HEADER_BYTES: usize = 16;

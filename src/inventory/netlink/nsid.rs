@@ -11,7 +11,7 @@ use netlink_packet_core::DecodeError;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 
-use super::{Netlink, NetlinkError, attributes, word};
+use crate::netlink::{Netlink, NetlinkError, attributes, word};
 
 /// `struct rtgenmsg` (rtnetlink.h), padded.
 const HEADER_BYTES: usize = 4;

@@ -13,8 +13,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, NetlinkAddr, recvmsg, setsockopt, sockopt};
 
 use super::nsid::Nsid;
-use super::{Messages, NetlinkError, RECEIVE_BYTES, unsigned};
 use crate::inventory::Trigger;
+use crate::netlink::{Messages, NetlinkError, RECEIVE_BYTES, unsigned};
 
 // rtnetlink.h
 const RTNLGRP_LINK: u32 = 1;
