@@ -382,10 +382,10 @@ impl Firewall {
             return Ok(false);
         }
         // What would have been dropped is still to be reported, with the connection's next packet.
-        if judged.verdict == Verdict::Allow {
-            if let Some((connection, _)) = self.connections.find(&quoted, case.link) {
-                connection.allowed_by = Some(self.generation);
-            }
+        if judged.verdict == Verdict::Allow
+            && let Some((connection, _)) = self.connections.find(&quoted, case.link)
+        {
+            connection.allowed_by = Some(self.generation);
         }
         Ok(true)
     }

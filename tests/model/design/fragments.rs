@@ -98,7 +98,7 @@ impl Fragments {
 fn check(headers: &Headers, fragment: Fragment) -> Result<(), Reason> {
     let length = headers.transport + headers.length - fragment.start;
     let beyond_all = fragment.offset + length > LONGEST_PACKET;
-    if headers.length == 0 || beyond_all || fragment.more && length % 8 != 0 {
+    if headers.length == 0 || beyond_all || fragment.more && !length.is_multiple_of(8) {
         return Err(Reason::DROP_FRAGMENT);
     }
     Ok(())

@@ -53,7 +53,7 @@ impl Packet {
                 let (id, position) = self.fragment.map_or((7, 0), |fragment| {
                     (
                         fragment.id,
-                        fragment.offset / 8 | u16::from(fragment.more) << 13,
+                        (fragment.offset / 8) | (u16::from(fragment.more) << 13),
                     )
                 });
                 let mut bytes = vec![0x40 | (header / 4) as u8, 0];
