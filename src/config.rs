@@ -13,6 +13,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::inventory::model::MacAddress;
 use crate::policy::model::Pattern;
 
+mod limits;
+
+use limits::within;
+pub use limits::{Limits, Timeouts};
+
 /// Where the configuration is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/bridgewall/bridgewall.toml";
 
@@ -217,106 +222,6 @@ pub struct Interface {
     pub addresses: BTreeSet<IpAddr>,
 }
 
-/// What there is room for. Kernel memory is what these cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Endpoints at once.
-    #[serde(deserialize_with = "within::<16, 32_767, _>")]
-    pub endpoints: u32,
-    /// Rules of one policy.
-    #[serde(deserialize_with = "within::<16, 1_048_576, _>")]
-    pub rules: u32,
-    /// Steps of two compiled policies, the judging one and its successor.
-    #[serde(deserialize_with = "within::<1_024, 16_777_216, _>")]
-    pub steps: u32,
-    /// Pairs of identities that have policy of their own, of two policies.
-    #[serde(deserialize_with = "within::<1_024, 16_777_216, _>")]
-    pub policy_entries: u32,
-    /// Prefixes of networks in each family, of two policies.
-    #[serde(deserialize_with = "within::<1_024, 16_777_216, _>")]
-    pub networks: u32,
-    /// Addresses of endpoints and of the host.
-    #[serde(deserialize_with = "within::<64, 1_048_576, _>")]
-    pub addresses: u32,
-    /// Connections that were answered.
-    #[serde(deserialize_with = "within::<1_024, 16_777_216, _>")]
-    pub flows: u32,
-    /// Connections that nobody has answered yet.
-    #[serde(deserialize_with = "within::<1_024, 1_048_576, _>")]
-    pub new_flows: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            endpoints: 4_096,
-            rules: 4_096,
-            steps: 262_144,
-            policy_entries: 131_072,
-            networks: 2_097_152,
-            addresses: 16_384,
-            flows: 262_144,
-            new_flows: 65_536,
-        }
-    }
-}
-
-impl Limits {
-    /// What one policy may need: maps that hold two have twice that.
-    #[must_use]
-    pub const fn of_one_policy(&self) -> crate::compile::limits::Limits {
-        crate::compile::limits::Limits {
-            steps: self.steps as usize / 2,
-            pairs: self.policy_entries as usize / 2,
-            networks4: self.networks as usize / 2,
-            networks6: self.networks as usize / 2,
-            // Number 0 is the default's, and no endpoint's.
-            rules: self.rules as usize - 1,
-            endpoints: self.endpoints as usize - 1,
-            identities: crate::compile::limits::Limits::MOST_IDENTITIES,
-            addresses: self.addresses as usize,
-        }
-    }
-}
-
-/// After how many seconds without a packet a connection is forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Timeouts {
-    /// One that nobody has answered yet.
-    #[serde(deserialize_with = "within::<1, 604_800, _>")]
-    pub new: u32,
-    /// TCP.
-    #[serde(deserialize_with = "within::<1, 604_800, _>")]
-    pub tcp: u32,
-    /// TCP that one side has closed.
-    #[serde(deserialize_with = "within::<1, 604_800, _>")]
-    pub closing: u32,
-    /// UDP.
-    #[serde(deserialize_with = "within::<1, 604_800, _>")]
-    pub udp: u32,
-    /// ICMP.
-    #[serde(deserialize_with = "within::<1, 604_800, _>")]
-    pub icmp: u32,
-    /// Everything else.
-    #[serde(deserialize_with = "within::<1, 604_800, _>")]
-    pub other: u32,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            new: 30,
-            tcp: 21_600,
-            closing: 30,
-            udp: 180,
-            icmp: 30,
-            other: 600,
-        }
-    }
-}
-
 /// What is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -367,12 +272,21 @@ impl Config {
     /// # Errors
     /// It says something wrong.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError {
+        let refuse = |message, place| ConfigError {
             path: path.to_owned(),
-            message: error.message().to_owned(),
+            message,
             help: "every key and its default stand in the bridgewall.toml that is installed",
-            place: error.span().map(|span| Box::new((text.to_owned(), span))),
-        })
+            place,
+        };
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let place = error.span().map(|span| Box::new((text.to_owned(), span)));
+            refuse(error.message().to_owned(), place)
+        })?;
+        config
+            .limits
+            .check()
+            .map_err(|message| refuse(message, None))?;
+        Ok(config)
     }
 }
 
@@ -427,16 +341,6 @@ impl std::fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
-
-fn within<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<u32, D::Error> {
-    let number = i64::deserialize(deserializer)?;
-    u32::try_from(number)
-        .ok()
-        .filter(|number| (MIN..=MAX).contains(number))
-        .ok_or_else(|| de::Error::custom(format!("{number} is not between {MIN} and {MAX}")))
-}
 
 fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     let path = PathBuf::deserialize(deserializer)?;

@@ -16,7 +16,7 @@
 /* Raised whenever a map's layout or the meaning of a value changes. Pins of another layout are
  * never adopted. */
 enum layout {
-	LAYOUT_VERSION = 1,
+	LAYOUT_VERSION = 2,
 };
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
@@ -219,19 +219,32 @@ struct flow_key {
 	__u32 zone;
 };
 
-enum flow_state {
-	FLOW_NEW = 0,         /* only the opener has spoken */
-	FLOW_ESTABLISHED = 1, /* the other side has answered */
-	FLOW_CLOSING = 2,     /* TCP: a RST, or both FINs, were seen */
-};
-
+/*
+ * What has been seen of a connection, in the lower half of its `status`. There is no field for how far
+ * it has come: it is closing when either side has reset it, or both have sent a FIN; else it is
+ * answered, or new.
+ */
 enum flow_flag {
 	FLOW_OPENER_LOW = 1,  /* the opener is `low` */
 	FLOW_OPENER_HOST = 2, /* the opener is the host itself */
 	FLOW_TARGET_HOST = 4, /* the target is the host itself */
 	FLOW_FIN_OPENER = 8,
 	FLOW_FIN_TARGET = 16,
-	FLOW_SAME_BRIDGE = 32, /* opener and target are endpoints on one bridge */
+	FLOW_SAME_BRIDGE = 32,   /* opener and target are endpoints on one bridge */
+	FLOW_RESET_OPENER = 64,  /* TCP: there was a RST with the opener's address */
+	FLOW_RESET_TARGET = 128, /* likewise, with the target's */
+	FLOW_REPLIED = 256,      /* TCP: a SYN was acknowledged, that not yet */
+	FLOW_ANSWERED = 512,     /* both sides want it; it is counted so in its account */
+	FLOW_CLAIMED = 1024,     /* it is being removed, or becomes another: as good as none */
+};
+
+/*
+ * status: FLOW_* flags; above them the account that the entry is counted in. Once an entry is in the
+ * map, its status changes by atomic operations alone, and counters are moved by who made the change:
+ * so they are exact, whoever else is at work on the entry.
+ */
+enum flow_status {
+	FLOW_ACCOUNT_SHIFT = 16,
 };
 
 struct flow {
@@ -241,9 +254,50 @@ struct flow {
 	__u32 opener;    /* endpoint number, 0: the host or the world */
 	__u32 target;    /* endpoint number, 0: the host or the world */
 	__u32 selector;  /* what the opener asked for, to judge again */
-	__u8 state;
-	__u8 flags;
-	__u16 _pad;
+	__u32 status;
+};
+
+/* ---- Accounts ---------------------------------------------------------------------------- */
+
+/* Who pays for a connection's entry: the endpoint that opens it, or the one that somebody outside or
+ * the host itself opens it to. The two are counted apart, so that nobody outside can keep an endpoint
+ * from opening connections. An account is an endpoint number, and ACCOUNT_RECEIVED for the latter. */
+enum account {
+	ACCOUNT_NUMBER = 0x7fff,
+	ACCOUNT_RECEIVED = 0x8000,
+	ACCOUNT_RECEIVED_SHIFT = 15,
+	ACCOUNTS = 2, /* of one endpoint */
+};
+
+enum flow_stage {
+	STAGE_NEW = 0,
+	STAGE_ANSWERED = 1,
+	STAGES = 2,
+};
+
+/* One of the `accounts` array, by endpoint number; first index: opened, received. Number 0 counts all
+ * connections of all endpoints, as opened ones. */
+struct flow_accounts {
+	__u32 held[ACCOUNTS][STAGES];
+	__u64 refused[ACCOUNTS][STAGES]; /* packets of connections there was no room for */
+};
+
+/* Who is looking for what has expired, and when somebody last did. */
+struct sweeper {
+	__u64 swept; /* nanoseconds, coarse monotonic clock */
+	__u32 busy;
+	__u32 _pad;
+};
+
+/* What one search has come to: the `sweep` program's context. */
+struct sweep {
+	__u64 now; /* nanoseconds, coarse monotonic clock */
+	__u64
+	    next; /* when the next of those that are left expires if it stays idle; 0: none is left */
+	__u32 removed;
+	__u32 left;
+	__u32 urgent; /* given: room is short, see PRESSED_TIMEOUT */
+	__u32 _pad;
 };
 
 /* Fragments after the first have no ports: the first one leaves what it says here. protocol: 0 for
@@ -309,6 +363,8 @@ enum drop_reason {
 	DROP_FLOW_INSERT,      /* the kernel refused the entry */
 	DROP_DHCP_SERVER,      /* a DHCP or DHCPv6 server's message from an endpoint */
 	DROP_MULTICAST_QUERY,  /* an IGMP or MLD query from an endpoint */
+	DROP_FLOW_QUOTA,       /* the endpoint has as many connections as it may */
+	DROP_CHECKSUM_OFFLOAD, /* asks for a checksum to be written over what was judged */
 	DROP_REASONS,
 };
 
@@ -430,6 +486,11 @@ ASSERT_SIZE(flow_key, 44);
 ASSERT_OFFSET(flow_key, zone, 40);
 ASSERT_SIZE(flow, 32);
 ASSERT_OFFSET(flow, selector, 24);
+ASSERT_OFFSET(flow, status, 28);
+ASSERT_SIZE(flow_accounts, 48);
+ASSERT_OFFSET(flow_accounts, refused, 16);
+ASSERT_SIZE(sweeper, 16);
+ASSERT_SIZE(sweep, 32);
 ASSERT_SIZE(fragment_key, 44);
 ASSERT_SIZE(fragment, 16);
 ASSERT_SIZE(event, 200);

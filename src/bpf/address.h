@@ -50,6 +50,12 @@ static __always_inline bool is_ipv6_multicast(const struct address *address)
 	return (address->word[0] & WIRE(0xff, 0, 0, 0)) == WIRE(0xff, 0, 0, 0);
 }
 
+/* ff02::/16: no router passes it on (RFC 4291, 2.7). */
+static __always_inline bool is_link_group(const struct address *address)
+{
+	return (address->word[0] & WIRE(0xff, 0xff, 0, 0)) == WIRE(0xff, 0x02, 0, 0);
+}
+
 /* 224.0.0.0/4 and 255.255.255.255; a network's own broadcast address shows only by its MAC. */
 static __always_inline bool is_ipv4_group(__be32 address)
 {

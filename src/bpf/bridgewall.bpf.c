@@ -11,9 +11,11 @@
 #include "address.h"
 #include "config.h"
 #include "events.h"
+#include "expiry.h"
 #include "fragment.h"
 #include "maps.h"
 #include "mark.h"
+#include "offload.h"
 #include "packet.h"
 #include "parse.h"
 #include "sender.h"
@@ -43,10 +45,6 @@ int from_endpoint(struct __sk_buff *skb)
 
 	hand_over(skb, HOOK_FROM_ENDPOINT);
 	reason = check_sender(skb);
-	if (reason == SENDER_LINK_UPKEEP) {
-		set_mark(skb, endpoint_constants.number);
-		return pass(skb, endpoint_constants.number, HOOK_FROM_ENDPOINT);
-	}
 	if (!reason) {
 		bpf_tail_call(skb, &bodies, BODY_FROM_ENDPOINT);
 		reason = DROP_BODY_MISSING;
@@ -98,7 +96,7 @@ static __always_inline int examine(struct __sk_buff *skb, struct packet *packet)
 
 	if (!reason && packet->headers.flags & HEADERS_FRAGMENT)
 		reason = follow_fragment(&packet->headers, packet->bridge);
-	return reason;
+	return reason ? reason : check_offload(skb, &packet->headers);
 }
 
 static __always_inline int judge_sent(struct __sk_buff *skb, struct packet *packet)
@@ -108,15 +106,15 @@ static __always_inline int judge_sent(struct __sk_buff *skb, struct packet *pack
 	if (!reason)
 		reason = examine(skb, packet);
 	if (!reason)
-		reason = check_addresses(&packet->headers);
-	if (!reason)
-		reason = check_authority(&packet->headers);
+		reason = check_authority(packet);
 	if (reason)
 		return reason;
 	packet->mark = packet->endpoint;
+	/* May be from the unspecified address, and has passed the template. */
 	if (is_sent_upkeep(&packet->headers))
 		return DROP_NONE;
-	return judge_packet(skb, packet);
+	reason = check_addresses(&packet->headers);
+	return reason ? reason : judge_packet(skb, packet);
 }
 
 SEC("tc")
@@ -125,6 +123,7 @@ int from_endpoint_body(struct __sk_buff *skb)
 	struct packet packet = {.hook = HOOK_FROM_ENDPOINT};
 	int reason = judge_sent(skb, &packet);
 
+	make_room(&packet);
 	if (reason)
 		return drop(skb, &packet, reason);
 	set_mark(skb, packet.mark);
@@ -147,11 +146,13 @@ static __always_inline int judge_received(struct __sk_buff *skb, struct packet *
 	reason = examine(skb, packet);
 	if (reason)
 		return reason;
-	/* ARP has no headers, and has passed its sender's template. */
-	if (!packet->headers.family || is_received_upkeep(&packet->headers))
-		return DROP_NONE;
+	if (!packet->headers.family)
+		return check_received_arp(skb, packet);
 	if (is_neighbour_discovery(&packet->headers))
-		return DROP_NEIGHBOUR_DISCOVERY;
+		return is_received_upkeep(&packet->headers) ? check_received_discovery(skb, packet)
+							    : DROP_NEIGHBOUR_DISCOVERY;
+	if (is_received_upkeep(&packet->headers))
+		return DROP_NONE;
 	reason = check_addresses(&packet->headers);
 	if (reason)
 		return reason;
@@ -164,6 +165,7 @@ int to_endpoint_body(struct __sk_buff *skb)
 	struct packet packet = {.hook = HOOK_TO_ENDPOINT};
 	int reason = judge_received(skb, &packet);
 
+	make_room(&packet);
 	if (reason)
 		return drop(skb, &packet, reason);
 	return pass(skb, packet.endpoint, HOOK_TO_ENDPOINT);
@@ -178,6 +180,19 @@ int drop_body(struct __sk_buff *skb)
 	begin(skb, &packet);
 	parse(skb, &packet.headers);
 	return drop(skb, &packet, skb->cb[HANDOVER_REASON]);
+}
+
+/* ---- Upkeep ------------------------------------------------------------------------------ */
+
+/* Run by the daemon, which says what time it is. Returns whether it was its turn. */
+SEC("syscall")
+int sweep_body(struct sweep *sweep)
+{
+	struct sweep own = {.now = sweep->now};
+	bool done = sweep_flows(&own, 0);
+
+	*sweep = own;
+	return done;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -20,21 +20,29 @@ const volatile struct settings {
 	/* Events at once, and a second, for each endpoint and drop reason. */
 	__u32 event_burst;
 	/* Idle time after which a flow is as good as gone, in seconds. */
-	__u32 timeout_new;
+	__u32 timeout_tcp_new;
 	__u32 timeout_tcp;
-	__u32 timeout_closing;
+	__u32 timeout_tcp_closing;
+	__u32 timeout_udp_new;
 	__u32 timeout_udp;
 	__u32 timeout_icmp;
 	__u32 timeout_other;
+	/* Flows by stage, in all; together not more than `flows` has room for. */
+	__u32 flows[STAGES];
+	/* Of one endpoint: so many that it opened, and as many that others opened to it. */
+	__u32 flows_of_endpoint[STAGES];
 } settings = {
     .mark_shift = 16,
     .event_burst = 10,
-    .timeout_new = 30,
-    .timeout_tcp = 21600,
-    .timeout_closing = 30,
+    .timeout_tcp_new = 60,
+    .timeout_tcp = 432000,
+    .timeout_tcp_closing = 30,
+    .timeout_udp_new = 30,
     .timeout_udp = 180,
     .timeout_icmp = 30,
     .timeout_other = 600,
+    .flows = {16384, 131072},
+    .flows_of_endpoint = {4096, 32768},
 };
 
 /*
@@ -52,7 +60,9 @@ static const struct {
 	enum endpoint_flag endpoint_flag;
 	enum mark mark;
 	enum flow_flag flow_flag;
-	enum flow_state flow_state;
+	enum flow_status flow_status;
+	enum account account;
+	enum flow_stage flow_stage;
 	enum drop_reason drop_reason;
 	enum hook hook;
 	enum event_flag event_flag;
@@ -60,6 +70,7 @@ static const struct {
 	enum event_loss event_loss;
 	enum body body;
 	struct event event;
+	struct sweep sweep;
 } exported __attribute__((used));
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Connections: found by one lookup, judged again when the policy has changed, moved to the table of
- * the answered ones by a genuine reply.
+ * Connections: found by one lookup, judged again when the policy has changed, counted as answered
+ * when both sides have shown that they want them.
  */
 #ifndef BRIDGEWALL_FLOW_H
 #define BRIDGEWALL_FLOW_H
@@ -14,9 +14,10 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "account.h"
 #include "address.h"
-#include "config.h"
 #include "events.h"
+#include "expiry.h"
 #include "icmp.h"
 #include "mark.h"
 #include "maps.h"
@@ -69,31 +70,6 @@ __noinline int make_flow_key(const struct headers *headers, __u32 bridge, struct
 	return source_is_low;
 }
 
-static __always_inline __u64 flow_timeout(__u8 protocol, __u8 state)
-{
-	__u64 seconds;
-
-	if (state == FLOW_NEW)
-		seconds = settings.timeout_new;
-	else if (state == FLOW_CLOSING)
-		seconds = settings.timeout_closing;
-	else if (protocol == IPPROTO_TCP)
-		seconds = settings.timeout_tcp;
-	else if (protocol == IPPROTO_UDP)
-		seconds = settings.timeout_udp;
-	else if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
-		seconds = settings.timeout_icmp;
-	else
-		seconds = settings.timeout_other;
-	return seconds * SECOND;
-}
-
-static __always_inline bool has_expired(const struct flow *flow, __u8 protocol, __u64 now)
-{
-	/* Signed: another CPU may have written `last_seen` after we read the clock. */
-	return (__s64)(now - flow->last_seen) > (__s64)flow_timeout(protocol, flow->state);
-}
-
 /* The party that an address stands for today, if it is still the one that the flow was judged by. */
 static __always_inline int find_flow_party(const struct packet *packet,
 					   const struct address *address, __u32 endpoint, bool host,
@@ -122,13 +98,14 @@ __noinline int judge_again(struct packet *packet, const struct headers *headers,
 		return DROP_IDENTITY_MISSING;
 	question.selector = flow->selector;
 	reason = find_flow_party(packet, replying ? &headers->destination : &headers->source,
-				 flow->opener, flow->flags & FLOW_OPENER_HOST, &question.opener);
+				 flow->opener, flow->status & FLOW_OPENER_HOST, &question.opener);
 	if (reason)
 		return reason;
 	reason = find_flow_party(packet, replying ? &headers->source : &headers->destination,
-				 flow->target, flow->flags & FLOW_TARGET_HOST, &question.target);
+				 flow->target, flow->status & FLOW_TARGET_HOST, &question.target);
 	if (reason)
 		return reason;
+	question.listener = question.target.identity;
 	packet->source = replying ? question.target : question.opener;
 	packet->destination = replying ? question.opener : question.target;
 	return judge(packet, &question);
@@ -149,30 +126,48 @@ static __always_inline bool is_party(const struct packet *packet, const struct f
 	return destination == packet->endpoint && (!source || source == mark);
 }
 
-static __always_inline void track_tcp(struct flow *flow, __u8 tcp_flags, bool replying)
+static __always_inline void note_end(struct flow *flow, __u8 tcp_flags, bool replying, __u64 now)
 {
-	__u8 fins = FLOW_FIN_OPENER | FLOW_FIN_TARGET;
-
 	if (tcp_flags & TCP_FIN)
-		flow->flags |= replying ? FLOW_FIN_TARGET : FLOW_FIN_OPENER;
-	if (tcp_flags & TCP_RST || (flow->flags & fins) == fins)
-		flow->state = FLOW_CLOSING;
+		__sync_fetch_and_or(&flow->status, replying ? FLOW_FIN_TARGET : FLOW_FIN_OPENER);
+	if (tcp_flags & TCP_RST) {
+		__sync_fetch_and_or(&flow->status,
+				    replying ? FLOW_RESET_TARGET : FLOW_RESET_OPENER);
+		flow->last_seen = now;
+	}
+}
+
+/*
+ * Anybody outside may send a RST with a peer's address, and its receiver will not heed it unless the
+ * sequence number is right. We do not know that number, but what follows: who goes on speaking after
+ * a RST to it has not been reset. (After a second, so that nothing was on its way.)
+ */
+static __always_inline void note_life(struct flow *flow, __u32 status, bool replying)
+{
+	__u32 reset = replying ? FLOW_RESET_OPENER : FLOW_RESET_TARGET;
+
+	if (status & reset)
+		__sync_fetch_and_and(&flow->status, ~reset);
 }
 
 /* Sets `reason` where it returns REFUSED. */
 static __always_inline enum following follow_flow(struct __sk_buff *skb, struct packet *packet,
-						  struct flow *flow, bool replying, int *reason)
+						  struct flow *flow, __u32 status, bool replying,
+						  int *reason)
 {
 	const struct headers *headers = &packet->headers;
 	__u64 now = bpf_ktime_get_coarse_ns();
 	bool tcp = headers->protocol == IPPROTO_TCP;
 
-	if (!is_party(packet, flow, replying, get_mark(skb)) ||
-	    has_expired(flow, headers->protocol, now))
+	if (status & FLOW_CLAIMED || !is_party(packet, flow, replying, get_mark(skb)) ||
+	    has_expired(flow, status, headers->protocol, now))
+		return ABSENT;
+	/* It was refused, and only TCP has to remember that: see judge_connection. */
+	if (!tcp && !flow->generation)
 		return ABSENT;
 	if (tcp && (headers->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
 		/* The connection is over, or was refused: this is another one. */
-		if (flow->state == FLOW_CLOSING || !flow->generation)
+		if (is_closing(status) || !flow->generation)
 			return ABSENT;
 		/* The target opens a connection of its own between the same ports. */
 		if (replying)
@@ -197,10 +192,12 @@ static __always_inline enum following follow_flow(struct __sk_buff *skb, struct 
 			packet->flags |= PACKET_TELL;
 	}
 	if (tcp && headers->tcp_flags & (TCP_FIN | TCP_RST))
-		track_tcp(flow, headers->tcp_flags, replying);
+		note_end(flow, headers->tcp_flags, replying, now);
 	/* Every write to a shared entry costs the other CPUs a cache miss. */
-	if ((__s64)(now - flow->last_seen) >= (__s64)SECOND)
+	if ((__s64)(now - flow->last_seen) >= (__s64)SECOND) {
+		note_life(flow, status, replying);
 		flow->last_seen = now;
+	}
 	return FOLLOWED;
 }
 
@@ -208,74 +205,132 @@ static __always_inline enum following follow_flow(struct __sk_buff *skb, struct 
 static __always_inline __u32 flow_mark(const struct packet *packet, const struct flow *flow,
 				       bool replying)
 {
-	if (flow->flags & FLOW_SAME_BRIDGE)
+	if (flow->status & FLOW_SAME_BRIDGE)
 		return MARK_JUDGED | (replying ? flow->opener : flow->target);
 	return packet->endpoint;
 }
 
-/* A reset is an answer, but not one that makes a connection. */
-static __always_inline bool is_genuine_reply(const struct headers *headers)
+/*
+ * Whether this packet shows that both sides want the connection. For TCP that takes a handshake: a
+ * target acknowledges every SYN, also one whose sender's address is forged. (A plain ACK of the target
+ * belongs to a connection that is older than the firewall.)
+ */
+static __always_inline bool is_confirmed_by(struct flow *flow, __u32 status,
+					    const struct headers *headers, bool replying)
 {
-	return headers->protocol != IPPROTO_TCP ||
-	       (headers->tcp_flags & (TCP_ACK | TCP_RST)) == TCP_ACK;
+	__u8 flags = headers->tcp_flags;
+
+	if (headers->protocol != IPPROTO_TCP)
+		return replying;
+	if ((flags & (TCP_ACK | TCP_RST)) != TCP_ACK)
+		return false;
+	if (!(flags & TCP_SYN))
+		return replying || status & FLOW_REPLIED;
+	if (replying && !(status & FLOW_REPLIED))
+		__sync_fetch_and_or(&flow->status, FLOW_REPLIED);
+	return false;
 }
 
-/* Somebody answered: the connection moves to where no flood can push it out. */
-__noinline int promote_flow(const struct flow_key *key, const struct flow *flow)
+/* Both sides want it: it is counted as answered, and nothing but its end takes it away. */
+__noinline int confirm_flow(struct packet *packet, struct flow *flow)
 {
-	struct flow answered;
-	struct flow_key own; /* before 6.2 a key must lie on the stack of who uses it */
-	int error;           /* before 6.4 the upper half of what an update returns is not set */
+	__u32 status, account;
+	int reason;
 
-	if (!key || !flow)
+	if (!packet || !flow)
 		return DROP_FLOW_INSERT;
-	own = *key;
-	answered = *flow;
-	if (answered.state == FLOW_NEW)
-		answered.state = FLOW_ESTABLISHED;
-	error = bpf_map_update_elem(&flows, &own, &answered, BPF_ANY);
-	if (error)
-		return error == -E2BIG ? DROP_FLOW_TABLE_FULL : DROP_FLOW_INSERT;
-	bpf_map_delete_elem(&new_flows, &own);
+	status = flow->status;
+	if (status & (FLOW_ANSWERED | FLOW_CLAIMED))
+		return DROP_NONE;
+	account = account_of(status);
+	reason = charge(packet, account, STAGE_ANSWERED);
+	if (reason)
+		return reason;
+	/* Where another packet was quicker, that or the next one does it. */
+	if (__sync_val_compare_and_swap(&flow->status, status, status | FLOW_ANSWERED) == status)
+		discharge(account, STAGE_NEW);
+	else
+		discharge(account, STAGE_ANSWERED);
 	return DROP_NONE;
 }
 
-static __always_inline void forget_flow(const struct flow_key *key, bool answered)
+static __always_inline __u32 opening_status(const struct packet *packet, bool source_is_low,
+					    __u32 account)
 {
-	if (answered)
-		bpf_map_delete_elem(&flows, key);
-	else
-		bpf_map_delete_elem(&new_flows, key);
+	__u32 status = account << FLOW_ACCOUNT_SHIFT;
+
+	if (source_is_low)
+		status |= FLOW_OPENER_LOW;
+	if (packet->source.identity == IDENTITY_HOST)
+		status |= FLOW_OPENER_HOST;
+	if (packet->destination.identity == IDENTITY_HOST)
+		status |= FLOW_TARGET_HOST;
+	if (packet->mark & MARK_JUDGED)
+		status |= FLOW_SAME_BRIDGE;
+	return status;
 }
 
-/* A new connection, from the packet's source to its destination. */
-__noinline int store_flow(const struct packet *packet, const struct flow_key *key,
+/* A new connection, from the packet's source to its destination, that is counted already. */
+static __always_inline int insert_flow(const struct packet *packet, const struct flow_key *key,
+				       __u32 status)
+{
+	struct flow_key own = *key; /* before 6.2 a key must lie on the stack of who uses it */
+	struct flow flow = {
+	    .generation = packet->generation,
+	    .last_seen = bpf_ktime_get_coarse_ns(),
+	    .opener = packet->source.endpoint,
+	    .target = packet->destination.endpoint,
+	    .selector = selector_of(&packet->headers),
+	    .status = status,
+	};
+	/* Before 6.4 the upper half of what an update returns is not set. */
+	int error = bpf_map_update_elem(&flows, &own, &flow, BPF_NOEXIST);
+
+	if (!error)
+		return DROP_NONE;
+	discharge(account_of(status), STAGE_NEW);
+	/* Another packet of this connection was quicker. */
+	if (error == -EEXIST)
+		return DROP_NONE;
+	return error == -E2BIG ? DROP_FLOW_TABLE_FULL : DROP_FLOW_INSERT;
+}
+
+/* The same, where an entry is left of one that is over. */
+static __always_inline int replace_flow(const struct packet *packet, struct flow *flow,
+					__u32 status)
+{
+	__u32 before = flow->status;
+
+	if (before & FLOW_CLAIMED ||
+	    __sync_val_compare_and_swap(&flow->status, before, FLOW_CLAIMED) != before) {
+		discharge(account_of(status), STAGE_NEW);
+		return DROP_FLOW_INSERT;
+	}
+	discharge(account_of(before), stage_of(before));
+	flow->generation = packet->generation;
+	flow->last_seen = bpf_ktime_get_coarse_ns();
+	flow->opener = packet->source.endpoint;
+	flow->target = packet->destination.endpoint;
+	flow->selector = selector_of(&packet->headers);
+	__sync_lock_test_and_set(&flow->status, status);
+	return DROP_NONE;
+}
+
+/* `old`: the entry of this key, or NULL. */
+__noinline int store_flow(struct packet *packet, const struct flow_key *key, struct flow *old,
 			  __u32 source_is_low)
 {
-	struct flow flow = {};
-	struct flow_key own;
+	__u32 account, status;
+	int reason;
 
 	if (!packet || !key)
 		return DROP_FLOW_INSERT;
-	own = *key;
-	flow.generation = packet->generation;
-	flow.last_seen = bpf_ktime_get_coarse_ns();
-	flow.opener = packet->source.endpoint;
-	flow.target = packet->destination.endpoint;
-	flow.selector = selector_of(&packet->headers);
-	flow.state = FLOW_NEW;
-	if (source_is_low)
-		flow.flags |= FLOW_OPENER_LOW;
-	if (packet->source.identity == IDENTITY_HOST)
-		flow.flags |= FLOW_OPENER_HOST;
-	if (packet->destination.identity == IDENTITY_HOST)
-		flow.flags |= FLOW_TARGET_HOST;
-	if (packet->mark & MARK_JUDGED)
-		flow.flags |= FLOW_SAME_BRIDGE;
-	if (bpf_map_update_elem(&new_flows, &own, &flow, BPF_ANY))
-		return DROP_FLOW_INSERT;
-	bpf_map_delete_elem(&flows, &own);
-	return DROP_NONE;
+	account = paying_account(packet);
+	status = opening_status(packet, source_is_low, account);
+	reason = charge(packet, account, STAGE_NEW);
+	if (reason)
+		return reason;
+	return old ? replace_flow(packet, old, status) : insert_flow(packet, key, status);
 }
 
 #endif

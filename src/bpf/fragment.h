@@ -7,13 +7,16 @@
 
 #include <stdbool.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <linux/in.h>
+#include <linux/ipv6.h>
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
 #include "address.h"
 #include "events.h"
 #include "icmp.h"
+#include "ipv6.h"
 #include "maps.h"
 #include "packet.h"
 #include "transport.h"
@@ -38,8 +41,13 @@ static __always_inline __u32 transport_header(__u8 protocol)
 static __always_inline int check_fragment(const struct headers *headers)
 {
 	__u32 length = headers->transport + headers->length - headers->fragment_start;
+	__u32 before = headers->fragment_start - ETH_HLEN;
 
-	if (!headers->length || headers->fragment_offset + length > PACKET_LENGTH_MAX)
+	/* What the length of the whole counts too: the IPv4 header, or the extension headers that are
+	 * not part of the fragments. */
+	if (headers->family == 6)
+		before -= sizeof(struct ipv6hdr) + sizeof(struct ipv6_fragment);
+	if (!headers->length || before + headers->fragment_offset + length > PACKET_LENGTH_MAX)
 		return DROP_FRAGMENT;
 	if (headers->flags & HEADERS_MORE_FRAGMENTS && length % 8)
 		return DROP_FRAGMENT;

@@ -18,7 +18,9 @@
 /* <linux/icmp.h> needs a C library, which a BPF target has not. */
 #define ICMP_ECHOREPLY      0
 #define ICMP_DEST_UNREACH   3
+#define ICMP_REDIRECT       5
 #define ICMP_ECHO           8
+#define ICMP_ROUTER_ADVERT  9
 #define ICMP_TIME_EXCEEDED  11
 #define ICMP_PARAMETERPROB  12
 #define ICMP_TIMESTAMP      13

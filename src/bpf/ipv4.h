@@ -75,23 +75,25 @@ __noinline int parse_ipv4_options(struct __sk_buff *skb, __u32 offset, __u32 end
 	return options.reason;
 }
 
-/* `quoted`: in an ICMP error, where all but the beginning may be missing. */
+/* `end`: of what an ICMP error quotes, where all but the beginning may be missing; else 0. */
 static __always_inline int parse_ipv4(struct __sk_buff *skb, struct headers *headers, __u32 offset,
-				      bool quoted)
+				      __u32 end)
 {
 	__u32 header, total, room, fragment;
 	struct iphdr *ip;
 
+	if (end && offset + sizeof(*ip) > end)
+		return DROP_TRUNCATED;
 	ip = at(skb, offset, sizeof(*ip));
 	if (!ip)
 		return unreadable(skb, offset, sizeof(*ip));
-	room = skb->len - offset;
+	room = (end ? end : skb->len) - offset;
 	header = ip->ihl * 4;
 	if (ip->version != 4 || header < sizeof(*ip))
 		return DROP_IPV4_HEADER;
 
 	total = bpf_ntohs(ip->tot_len);
-	if (quoted && total > room)
+	if (end && total > room)
 		total = room;
 	if (!total && skb->gso_size)
 		total =

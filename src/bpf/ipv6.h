@@ -133,9 +133,9 @@ static __always_inline int parse_ipv6_extensions(struct __sk_buff *skb, struct h
 	return DROP_IPV6_EXTENSION;
 }
 
-/* `quoted`: in an ICMP error, where all but the beginning may be missing. */
+/* `quotation_end`: of what an ICMP error quotes, where all but the beginning may be missing; else 0. */
 __noinline int parse_ipv6(struct __sk_buff *skb, struct headers *headers, __u32 offset,
-			  __u32 quoted)
+			  __u32 quotation_end)
 {
 	__u32 length, room;
 	struct ipv6hdr *ip;
@@ -143,15 +143,17 @@ __noinline int parse_ipv6(struct __sk_buff *skb, struct headers *headers, __u32 
 
 	if (!headers)
 		return DROP_IPV6_HEADER;
+	if (quotation_end && offset + sizeof(*ip) > quotation_end)
+		return DROP_TRUNCATED;
 	ip = at(skb, offset, sizeof(*ip));
 	if (!ip)
 		return unreadable(skb, offset, sizeof(*ip));
-	room = skb->len - offset - sizeof(*ip);
+	room = (quotation_end ? quotation_end : skb->len) - offset - sizeof(*ip);
 	if (ip->version != 6)
 		return DROP_IPV6_HEADER;
 
 	length = bpf_ntohs(ip->payload_len);
-	if (quoted && length > room)
+	if (quotation_end && length > room)
 		length = room;
 	if (!length && skb->gso_size)
 		length =

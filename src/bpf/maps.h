@@ -87,23 +87,34 @@ struct {
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
 
-/* ---- Flows: written by the programs; the daemon only removes what has expired. ------------ */
+/* ---- Flows: written by the programs alone. ------------------------------------------------ */
 
-/* Connections that nobody has answered yet: a flood of them pushes out only its like. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct flow_key);
-	__type(value, struct flow);
-} new_flows SEC(".maps");
-
-/* Connections that were answered. Full means that new ones are refused, never that one is lost. */
+/* Connections, new and answered. It never evicts: how many of each there may be, in all and of each
+ * endpoint, is counted in `accounts`, so that no flood pushes anybody out. Entries are removed by
+ * `sweep_flows` alone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 131072);
+	__uint(max_entries, 147456);
 	__type(key, struct flow_key);
 	__type(value, struct flow);
 } flows SEC(".maps");
+
+/* Index: endpoint number. Mapped into the daemon, which reads it, and counts what it carries over from
+ * maps before these. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct flow_accounts);
+} accounts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sweeper);
+} sweeper SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -32,15 +32,13 @@
 #define SHORTEST_ND          (sizeof(struct ipv6hdr) + ND_SOLICIT_LENGTH)
 
 #define MLD_HOP_LIMIT 1
+#define MLD_OFFSET    (ND_OFFSET + 8) /* behind the options that it needs */
 #define ROUTER_ALERT  5
 
 /* <linux/if_arp.h> needs a C library, which a BPF target has not. */
 #define ARPHRD_ETHER  1
 #define ARPOP_REQUEST 1
 #define ARPOP_REPLY   2
-
-/* Not a drop reason: genuine, and no policy speaks of it. */
-#define SENDER_LINK_UPKEEP -1
 
 /* RFC 826, for IPv4 over Ethernet. */
 struct arp_message {
@@ -64,6 +62,15 @@ struct nd_packet {
 	struct address target; /* of all but router solicitations */
 };
 
+/* A neighbour solicitation or advertisement. */
+struct nd_target {
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__u32 flags;
+	struct address target;
+};
+
 struct nd_option {
 	__u8 type;
 	__u8 length; /* in 8 bytes */
@@ -84,7 +91,7 @@ struct mld_packet {
 
 /*
  * The sender must be the endpoint; a probe (RFC 5227), which has no sender yet, may only ask for the
- * endpoint's own address. Returns a drop reason or SENDER_LINK_UPKEEP.
+ * endpoint's own address. Returns a drop reason.
  */
 static __always_inline int check_arp(struct __sk_buff *skb)
 {
@@ -102,7 +109,7 @@ static __always_inline int check_arp(struct __sk_buff *skb)
 	if (!is_own_mac(arp->sender_mac) ||
 	    !is_own_ipv4(request && !arp->sender ? arp->target : arp->sender))
 		return DROP_ARP;
-	return SENDER_LINK_UPKEEP;
+	return DROP_NONE;
 }
 
 /*
@@ -159,7 +166,7 @@ static __always_inline bool is_probe(struct __sk_buff *skb, const struct nd_pack
 
 /*
  * RFC 4861, 6.1 and 7.1. The source is known to be the endpoint's own, or is unspecified. Returns a
- * drop reason or SENDER_LINK_UPKEEP. `packet`: as far as the shortest one goes.
+ * drop reason. `packet`: as far as the shortest one goes.
  */
 static __always_inline int
 check_neighbour_discovery(struct __sk_buff *skb, const struct nd_packet *packet, bool unspecified)
@@ -178,7 +185,7 @@ check_neighbour_discovery(struct __sk_buff *skb, const struct nd_packet *packet,
 	if (type == ND_ROUTER_SOLICIT) {
 		genuine = !unspecified && length >= ND_SOLICIT_LENGTH &&
 			  are_nd_options_genuine(skb, ND_OFFSET + ND_SOLICIT_LENGTH, end, 1);
-		return genuine ? SENDER_LINK_UPKEEP : DROP_NEIGHBOUR_DISCOVERY;
+		return genuine ? DROP_NONE : DROP_NEIGHBOUR_DISCOVERY;
 	}
 
 	packet = peek(skb, ETH_HLEN, sizeof(*packet));
@@ -192,11 +199,11 @@ check_neighbour_discovery(struct __sk_buff *skb, const struct nd_packet *packet,
 	else
 		genuine =
 		    are_nd_options_genuine(skb, ND_OFFSET + ND_TARGET_LENGTH, end, ND_OPTIONS_MAX);
-	return genuine ? SENDER_LINK_UPKEEP : DROP_NEIGHBOUR_DISCOVERY;
+	return genuine ? DROP_NONE : DROP_NEIGHBOUR_DISCOVERY;
 }
 
 /* Whether a packet with hop-by-hop options is a membership message, by its form (RFC 3810, 5). */
-static __always_inline bool is_membership(struct __sk_buff *skb, __u8 *type)
+static __always_inline bool is_membership(struct __sk_buff *skb)
 {
 	struct mld_packet *packet = peek(skb, ETH_HLEN, sizeof(*packet));
 
@@ -207,9 +214,8 @@ static __always_inline bool is_membership(struct __sk_buff *skb, __u8 *type)
 	/* The router alert comes first or, behind two bytes of padding, last. */
 	if (packet->options[0] != ROUTER_ALERT && packet->options[2] != ROUTER_ALERT)
 		return false;
-	*type = packet->type;
-	return *type == MLD_QUERY || *type == MLD_REPORT || *type == MLD_DONE ||
-	       *type == MLD2_REPORT;
+	return packet->type == MLD_QUERY || packet->type == MLD_REPORT ||
+	       packet->type == MLD_DONE || packet->type == MLD2_REPORT;
 }
 
 #endif

@@ -41,10 +41,11 @@ struct party {
 	__u32 endpoint; /* 0: the host or the world */
 };
 
-#define PACKET_LOG      1u /* a rule asks for an event */
-#define PACKET_JUDGED   2u /* `rule`, `verdict` and `side` say something */
-#define PACKET_REPLYING 4u /* it goes from the connection's target to its opener */
-#define PACKET_TELL     8u /* judged again, and only audit mode lets it pass */
+#define PACKET_LOG      1u  /* a rule asks for an event */
+#define PACKET_JUDGED   2u  /* `rule`, `verdict` and `side` say something */
+#define PACKET_REPLYING 4u  /* it goes from the connection's target to its opener */
+#define PACKET_PRESSED  16u /* it opened a connection where little room is left */
+#define PACKET_TELL     8u  /* judged again, and only audit mode lets it pass */
 
 struct packet {
 	__u64 generation;

@@ -31,10 +31,10 @@ static __always_inline int parse(struct __sk_buff *skb, struct headers *headers)
 
 	switch (ethernet->h_proto) {
 	case bpf_htons(ETH_P_IP):
-		reason = parse_ipv4(skb, headers, sizeof(*ethernet), false);
+		reason = parse_ipv4(skb, headers, sizeof(*ethernet), 0);
 		break;
 	case bpf_htons(ETH_P_IPV6):
-		reason = parse_ipv6(skb, headers, sizeof(*ethernet), false);
+		reason = parse_ipv6(skb, headers, sizeof(*ethernet), 0);
 		break;
 	case bpf_htons(ETH_P_ARP):
 		return DROP_NONE;

@@ -31,6 +31,8 @@ struct question {
 	struct party target;
 	__u32 selector;
 	__u32 sides; /* JUDGE_* */
+	__u32
+	    listener; /* identity whose ingress is asked: the target's, or whoever else hears it */
 };
 
 /* What a packet would ask for if it opened a connection. */
@@ -147,7 +149,7 @@ __noinline int judge(struct packet *packet, const struct question *question)
 			return reason;
 	}
 	if (question->sides & JUDGE_INGRESS) {
-		reason = judge_side(packet, SIDE_INGRESS, question->target.identity,
+		reason = judge_side(packet, SIDE_INGRESS, question->listener,
 				    question->opener.identity, question->selector, &ingress);
 		if (reason)
 			return reason;

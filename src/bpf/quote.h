@@ -18,6 +18,7 @@
 #include "ipv4.h"
 #include "ipv6.h"
 #include "maps.h"
+#include "mark.h"
 #include "packet.h"
 #include "transport.h"
 
@@ -25,16 +26,17 @@
 __noinline int parse_quote(struct __sk_buff *skb, const struct headers *error,
 			   struct headers *quoted)
 {
-	__u32 offset;
+	__u32 offset, end;
 	int reason;
 
 	if (!error || !quoted)
 		return DROP_ICMP_ERROR;
 	offset = error->transport + sizeof(struct icmp_header);
+	end = error->transport + error->length;
 	if (error->family == 6)
-		reason = parse_ipv6(skb, quoted, offset, true);
+		reason = parse_ipv6(skb, quoted, offset, end);
 	else
-		reason = parse_ipv4(skb, quoted, offset, true);
+		reason = parse_ipv4(skb, quoted, offset, end);
 	if (reason)
 		return DROP_ICMP_ERROR;
 	/* Errors go to who sent the packet, and never speak of later fragments (RFC 1122, 3.2.2). */
@@ -47,15 +49,27 @@ __noinline int parse_quote(struct __sk_buff *skb, const struct headers *error,
 	return DROP_NONE;
 }
 
-/* `replying`: the quoted packet goes from the flow's target to its opener. */
-static __always_inline bool is_entitled(const struct packet *packet, const struct flow *flow,
-					bool replying)
+/*
+ * Whether the error goes to who sent the quoted packet, and comes from where that can have been seen:
+ * between two ends on this host that is nobody but the other end and the host itself. `replying`:
+ * the quoted packet goes from the flow's target to its opener.
+ */
+static __always_inline bool is_entitled(const struct __sk_buff *skb, const struct packet *packet,
+					const struct flow *flow, __u32 status, bool replying)
 {
 	__u32 receiver = replying ? flow->target : flow->opener;
+	__u32 other = replying ? flow->opener : flow->target;
+	__u32 other_is_host = replying ? FLOW_OPENER_HOST : FLOW_TARGET_HOST;
 
-	if (packet->hook == HOOK_TO_ENDPOINT)
-		return receiver == packet->endpoint;
-	return flow->opener == packet->endpoint || flow->target == packet->endpoint;
+	if (packet->hook == HOOK_FROM_ENDPOINT)
+		return flow->opener == packet->endpoint || flow->target == packet->endpoint;
+	if (receiver != packet->endpoint)
+		return false;
+	if (!skb->ingress_ifindex)
+		return true;
+	if (other)
+		return other == (get_mark(skb) & MARK_NUMBER);
+	return !(status & other_is_host);
 }
 
 /* A function of its own, so that the key's stack is free again for the calls that follow. */
@@ -63,23 +77,27 @@ static __noinline struct flow *find_quoted_flow(const struct packet *packet,
 						const struct headers *quoted, bool *source_is_low)
 {
 	struct flow_key key = {};
-	struct flow *flow;
 
 	*source_is_low = make_flow_key(quoted, packet->bridge, &key);
-	flow = bpf_map_lookup_elem(&flows, &key);
-	return flow ? flow : bpf_map_lookup_elem(&new_flows, &key);
+	return bpf_map_lookup_elem(&flows, &key);
 }
 
-static __always_inline bool quotes_live_flow(struct packet *packet, const struct headers *quoted)
+static __always_inline bool quotes_live_flow(const struct __sk_buff *skb, struct packet *packet,
+					     const struct headers *quoted)
 {
 	bool source_is_low = false, replying;
 	struct flow *flow = find_quoted_flow(packet, quoted, &source_is_low);
+	__u32 status;
 
 	if (!flow)
 		return false;
-	replying = source_is_low != !!(flow->flags & FLOW_OPENER_LOW);
-	if (!is_entitled(packet, flow, replying) ||
-	    has_expired(flow, quoted->protocol, bpf_ktime_get_coarse_ns()))
+	status = flow->status;
+	replying = source_is_low != !!(status & FLOW_OPENER_LOW);
+	if (status & FLOW_CLAIMED || !is_entitled(skb, packet, flow, status, replying) ||
+	    has_expired(flow, status, quoted->protocol, bpf_ktime_get_coarse_ns()))
+		return false;
+	/* It was refused, and only TCP has to remember that. */
+	if (!flow->generation && quoted->protocol != IPPROTO_TCP)
 		return false;
 	if (flow->generation == packet->generation)
 		return true;
@@ -106,7 +124,7 @@ __noinline int follow_error(struct __sk_buff *skb, struct packet *packet, __u32 
 		return DROP_ICMP_ERROR;
 	reason = parse_quote(skb, &packet->headers, &quoted);
 	if (!reason)
-		*live = quotes_live_flow(packet, &quoted);
+		*live = quotes_live_flow(skb, packet, &quoted);
 	return reason;
 }
 

@@ -25,13 +25,14 @@
 /* No frame that may pass is shorter. */
 #define SHORTEST_FRAME (ETH_HLEN + sizeof(struct iphdr))
 
-/* What may be sent from the unspecified address: only link upkeep, which is told by its form. */
+/* What may be sent from the unspecified address: only link upkeep, which is told by its form. (The
+ * body takes what comes from there for that.) */
 static __always_inline int check_ipv6_sender(struct __sk_buff *skb)
 {
 	struct ipv6hdr *ip = at(skb, ETH_HLEN, sizeof(*ip));
 	bool own, unspecified;
 	struct nd_packet *nd;
-	__u8 next, type;
+	__u8 next;
 
 	if (!ip)
 		return unreadable(skb, ETH_HLEN, sizeof(*ip));
@@ -42,8 +43,10 @@ static __always_inline int check_ipv6_sender(struct __sk_buff *skb)
 	next = ip->nexthdr;
 	if (next == IPPROTO_HOPOPTS || next == IPPROTO_ICMPV6) {
 		nd = at(skb, ETH_HLEN, SHORTEST_ND);
-		if (next == IPPROTO_HOPOPTS && is_membership(skb, &type))
-			return type == MLD_QUERY ? DROP_MULTICAST_QUERY : SENDER_LINK_UPKEEP;
+		if (!nd && skb->len >= ETH_HLEN + SHORTEST_ND)
+			return DROP_PULL_FAILED;
+		if (next == IPPROTO_HOPOPTS && is_membership(skb))
+			return DROP_NONE;
 		if (next == IPPROTO_ICMPV6 && nd && nd->type >= ND_ROUTER_SOLICIT &&
 		    nd->type <= ND_REDIRECT)
 			return check_neighbour_discovery(skb, nd, unspecified);
@@ -51,7 +54,7 @@ static __always_inline int check_ipv6_sender(struct __sk_buff *skb)
 	return unspecified ? DROP_SOURCE_IPV6 : DROP_NONE;
 }
 
-/* Returns a drop reason or SENDER_LINK_UPKEEP. */
+/* Returns a drop reason. */
 static __always_inline int check_sender(struct __sk_buff *skb)
 {
 	struct ethhdr *ethernet;

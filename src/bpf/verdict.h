@@ -105,6 +105,13 @@ __noinline int judge_request(struct __sk_buff *skb, struct packet *packet, __u32
 		return reason;
 	question.opener = packet->source;
 	question.target = packet->destination;
+	question.listener = packet->destination.identity;
+	/* What an endpoint sends to many reaches the host too, which has no hook of its own. */
+	if (packet->hook == HOOK_FROM_ENDPOINT && packet->headers.flags & HEADERS_GROUP) {
+		if (!is_world(packet->destination.identity))
+			return DROP_ADDRESS; /* to one, in a frame to many (RFC 1122, 3.3.6) */
+		question.listener = IDENTITY_HOST;
+	}
 	question.selector = selector_of(&packet->headers);
 	reason = judge(packet, &question);
 	count_rules(skb, packet);
@@ -156,7 +163,7 @@ static __always_inline bool is_icmp_answer(const struct headers *headers)
 __noinline int judge_connection(struct __sk_buff *skb, struct packet *packet)
 {
 	const struct headers *headers = &packet->headers;
-	bool source_is_low, answered, apart;
+	bool source_is_low, apart;
 	struct flow_key key = {};
 	struct flow *flow;
 	int reason = DROP_NONE;
@@ -166,26 +173,23 @@ __noinline int judge_connection(struct __sk_buff *skb, struct packet *packet)
 	source_is_low = make_flow_key(headers, packet->bridge, &key);
 	apart = is_icmp_answer(headers);
 	flow = bpf_map_lookup_elem(&flows, &key);
-	answered = flow;
-	if (!flow)
-		flow = bpf_map_lookup_elem(&new_flows, &key);
 	if (flow) {
-		bool replying = source_is_low != !!(flow->flags & FLOW_OPENER_LOW);
+		__u32 status = flow->status;
+		bool replying = source_is_low != !!(status & FLOW_OPENER_LOW);
 
-		switch (follow_flow(skb, packet, flow, replying, &reason)) {
+		switch (follow_flow(skb, packet, flow, status, replying, &reason)) {
 		case FOLLOWED:
 			packet->mark = flow_mark(packet, flow, replying);
 			if (packet->flags & PACKET_TELL)
 				tell(skb, packet, false);
-			if (!answered && replying && is_genuine_reply(headers))
-				return promote_flow(&key, flow);
+			if (!(status & FLOW_ANSWERED) &&
+			    is_confirmed_by(flow, status, headers, replying))
+				return confirm_flow(packet, flow);
 			return DROP_NONE;
 		case REFUSED:
-			count_rules(skb, packet);
 			/* A refused TCP connection stays known as such: the other end's next
 			 * segment must not pick it up the other way round. */
-			if (headers->protocol != IPPROTO_TCP)
-				forget_flow(&key, answered);
+			count_rules(skb, packet);
 			return reason;
 		case APART:
 			apart = true;
@@ -201,7 +205,7 @@ __noinline int judge_connection(struct __sk_buff *skb, struct packet *packet)
 	if (reason)
 		return reason;
 	if (!apart) {
-		reason = store_flow(packet, &key, source_is_low);
+		reason = store_flow(packet, &key, flow, source_is_low);
 		if (reason)
 			return reason;
 	}
@@ -228,10 +232,11 @@ static __always_inline int judge_packet(struct __sk_buff *skb, struct packet *pa
 		if (!question && !(headers->flags & HEADERS_GROUP))
 			return judge_alone(skb, packet, JUDGE_BOTH);
 	}
-	/* The sender's hook judges the sender's side, each receiver's hook the receiver's. */
+	/* The sender's hook judges the sender's side and the host's, each receiver's hook the
+	 * receiver's. */
 	if (headers->flags & HEADERS_GROUP)
-		return judge_alone(
-		    skb, packet, packet->hook == HOOK_FROM_ENDPOINT ? JUDGE_EGRESS : JUDGE_INGRESS);
+		return judge_alone(skb, packet,
+				   packet->hook == HOOK_FROM_ENDPOINT ? JUDGE_BOTH : JUDGE_INGRESS);
 	return judge_connection(skb, packet);
 }
 

@@ -2,6 +2,7 @@
 //! policy; 3 the daemon or the kernel cannot be reached or used.
 
 mod check;
+mod doctor;
 mod explain;
 mod failure;
 mod generate;
@@ -32,6 +33,7 @@ Examples:
   bridgewall check                      is the policy file valid?
   bridgewall reload                     enforce it now
   bridgewall status                     is everything enforced?
+  bridgewall doctor                     what is wrong, and what to do about it
   bridgewall monitor --drops            what is dropped, as it happens, and why
   bridgewall explain --from web --to db --port 3306/tcp
   bridgewall list endpoints             which containers are watched
@@ -99,6 +101,8 @@ enum Verb {
     Monitor(monitor::Monitor),
     /// Say what would become of a connection, and which rules decide
     Explain(explain::Explain),
+    /// Look at everything that can be wrong, and say what to do about it
+    Doctor(doctor::Doctor),
     /// End the daemon; enforcement goes on unless it is detached
     Stop(stop::Stop),
     /// Print completions for a shell
@@ -130,6 +134,7 @@ pub fn main() -> ExitCode {
         Verb::List(list) => list.run(&global, &mut output),
         Verb::Monitor(monitor) => monitor.run(&global, &mut output),
         Verb::Explain(explain) => explain.run(&global, &mut output),
+        Verb::Doctor(doctor) => doctor.run(&global, &mut output),
         Verb::Stop(stop) => stop.run(&global, &mut output),
         Verb::Completions(completions) => completions.run(&mut output),
         Verb::Man(man) => man.run(&mut output),

@@ -10,7 +10,7 @@ use super::output::{Output, Style};
 use super::text::{bytes, count, duration, number};
 use super::{Answer, Failure, Global};
 use crate::control::protocol::{Request, Response};
-use crate::control::report::{DockerState, MapStatus, StatusReport};
+use crate::control::report::{DockerState, FlowStatus, MapStatus, OpenedBy, StatusReport};
 use crate::control::time::UnixTime;
 use crate::observe::line::printable;
 
@@ -107,6 +107,7 @@ fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
         page.line("", fallback);
     }
     docker(&mut page, report);
+    flows(&mut page, report);
     drops(&mut page, report);
     events(&mut page, report);
     memory(&mut page, &report.maps);
@@ -175,6 +176,40 @@ fn docker(page: &mut Page, report: &StatusReport) {
         let _ = write!(text, ": {}", printable(error));
     }
     page.line("docker", &text);
+}
+
+fn flows(page: &mut Page, report: &StatusReport) {
+    let FlowStatus {
+        new,
+        answered,
+        crowded,
+    } = &report.flows;
+    page.line(
+        "connections",
+        &format!("{}, {} new", number(answered.held), number(new.held)),
+    );
+    for (room, kind) in [(answered, ""), (new, "new ")] {
+        if room.refused > 0 {
+            let refused = number(room.refused);
+            let text = format!("{refused} packets of {kind}connections found no room");
+            page.line("", &page.painted(AnsiColor::Red.on_default(), &text));
+        }
+    }
+    for account in crowded {
+        let by = match account.opened_by {
+            OpenedBy::Itself => "opened by",
+            OpenedBy::Others => "opened to",
+        };
+        let text = format!(
+            "{} of {} {}connections {by} {}, {} packets refused",
+            number(account.held),
+            number(account.limit),
+            if account.answered { "" } else { "new " },
+            printable(&account.endpoint),
+            number(account.refused)
+        );
+        page.line("", &page.painted(AnsiColor::Yellow.on_default(), &text));
+    }
 }
 
 fn drops(page: &mut Page, report: &StatusReport) {

@@ -2,7 +2,8 @@ use pretty_assertions::assert_eq;
 
 use super::*;
 use crate::control::report::{
-    AttachStatus, DockerStatus, DropCount, EndpointCounts, EventStatus, PolicyStatus,
+    AttachStatus, CrowdedAccount, DockerStatus, DropCount, EndpointCounts, EventStatus, FlowStatus,
+    PolicyStatus,
 };
 
 const STARTED: UnixTime = UnixTime::new(1_795_000_000, 0);
@@ -57,6 +58,7 @@ fn healthy() -> StatusReport {
             version: Some("29.3.1".to_owned()),
             error: None,
         },
+        flows: FlowStatus::default(),
         maps: vec![map("flows", Some(3), 131_072), map("events", None, 1 << 20)],
         drops: Vec::new(),
         events: EventStatus::default(),
@@ -75,6 +77,7 @@ policy      revision 3, generation 12, enforced 10 s ago
 endpoints   3 of 3 armed
 attached by tcx
 docker      connected, version 29.3.1
+connections 0, 0 new
 dropped     nothing
 events      nobody watches
 memory      18.0 MiB in the kernel's maps
@@ -94,6 +97,17 @@ fn everything_that_is_wrong_is_said() {
     report.docker.state = DockerState::Waiting;
     report.docker.error = Some("connection refused".to_owned());
     report.maps[0].entries = Some(120_000);
+    report.flows.answered.held = 12_345;
+    report.flows.new.held = 4_096;
+    report.flows.new.refused = 7;
+    report.flows.crowded = vec![CrowdedAccount {
+        endpoint: "web".to_owned(),
+        opened_by: OpenedBy::Itself,
+        answered: false,
+        held: 4_096,
+        limit: 4_096,
+        refused: 12,
+    }];
     report.drops = vec![
         dropped("source-mac", "the sender's MAC address is not its own", 7),
         dropped("policy-default", "no rule allows it", 12_345),
@@ -120,6 +134,9 @@ endpoints   2 of 3 armed, 1 not named yet
 attached by tcx
             no tcx before Linux 6.6: clsact serves
 docker      waiting, version 29.3.1: connection refused
+connections 12,345, 4,096 new
+            7 packets of new connections found no room
+            4,096 of 4,096 new connections opened by web, 12 packets refused
 dropped     12,345  no rule allows it (policy-default)
                  7  the sender's MAC address is not its own (source-mac)
 events      1 client watching, 5 beyond the rate limit, 1,000 missed by slow clients

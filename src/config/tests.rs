@@ -125,6 +125,20 @@ fn wrong_values_are_refused_with_their_line() {
 }
 
 #[test]
+fn one_endpoint_cannot_be_given_all_the_room() {
+    for (text, part) in [
+        ("[limits]\nflows = 60000", "flows_per_endpoint (32768)"),
+        (
+            "[limits]\nnew_flows_per_endpoint = 32769",
+            "write 32768 or less",
+        ),
+    ] {
+        assert!(refusal(text).contains(part), "{}", refusal(text));
+    }
+    parse("[limits]\nflows = 65536\nnew_flows_per_endpoint = 32768").expect("just half");
+}
+
+#[test]
 fn interfaces_share_neither_names_nor_addresses() {
     let interface = |name: &str, address: &str| {
         format!(

@@ -69,6 +69,7 @@ pub(super) async fn serve(stream: UnixStream, peer: UCred, house: Rc<House>) {
             }),
             Request::List(listing) => Verb::List(listing),
             Request::Explain(question) => Verb::Explain(question),
+            Request::Doctor => Verb::Doctor,
             Request::Stop { detach } => Verb::Stop { detach },
         };
         let answering = house.answering();

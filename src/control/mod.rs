@@ -2,6 +2,7 @@
 
 pub mod client;
 mod connection;
+pub mod examination;
 pub mod explanation;
 pub mod lock;
 pub mod protocol;

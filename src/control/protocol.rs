@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::examination::Examination;
 use super::explanation::ExplainReport;
 use super::report::{
     EndpointReport, FlowsReport, IdentityReport, ReloadReport, RuleReport, StatusReport, StopReport,
@@ -57,6 +58,8 @@ pub enum Request {
     Monitor(Watch),
     /// What would become of a connection.
     Explain(Question),
+    /// What is wrong, or may be.
+    Doctor,
     /// End the daemon.
     Stop {
         /// End enforcement too.
@@ -70,7 +73,9 @@ impl Request {
     pub const fn changes(&self) -> bool {
         match self {
             Self::Reload | Self::Stop { .. } => true,
-            Self::Status | Self::List(_) | Self::Monitor(_) | Self::Explain(_) => false,
+            Self::Status | Self::List(_) | Self::Monitor(_) | Self::Explain(_) | Self::Doctor => {
+                false
+            }
         }
     }
 
@@ -83,6 +88,7 @@ impl Request {
             Self::List(_) => "list",
             Self::Monitor(_) => "monitor",
             Self::Explain(_) => "explain",
+            Self::Doctor => "doctor",
             Self::Stop { .. } => "stop",
         }
     }
@@ -177,6 +183,8 @@ pub enum Response {
     Flows(FlowsReport),
     /// To `explain`.
     Explained(Box<ExplainReport>),
+    /// To `doctor`.
+    Examined(Box<Examination>),
     /// To `monitor`: events follow.
     Watching,
     /// Done, and nothing to tell about it.
@@ -307,6 +315,7 @@ mod tests {
         assert!(Request::Reload.changes());
         assert!(Request::Stop { detach: false }.changes());
         assert!(!Request::Status.changes());
+        assert!(!Request::Doctor.changes());
         assert!(!Request::Monitor(Watch::default()).changes());
     }
 }

@@ -29,6 +29,9 @@ pub struct StatusReport {
     pub attach: AttachStatus,
     /// The Docker engine.
     pub docker: DockerStatus,
+    /// The table of connections.
+    #[serde(default)]
+    pub flows: FlowStatus,
     /// The kernel's maps.
     pub maps: Vec<MapStatus>,
     /// Packets dropped, by reason; reasons that never occurred are left out.
@@ -127,6 +130,57 @@ pub struct MapStatus {
     pub capacity: u64,
     /// Bytes of kernel memory.
     pub bytes: u64,
+}
+
+/// The table of connections: full means that new ones are refused, never that one is lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowStatus {
+    /// Connections that nobody has answered yet.
+    pub new: FlowRoom,
+    /// Connections that were answered.
+    pub answered: FlowRoom,
+    /// Endpoints that have used up most of their room, or were refused some.
+    pub crowded: Vec<CrowdedAccount>,
+}
+
+/// Room for one kind of connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRoom {
+    /// That there are. Expired ones count until somebody needs their room, or a minute has passed.
+    pub held: u64,
+    /// As many as there may be.
+    pub limit: u64,
+    /// As many as one endpoint may have opened, and others to it.
+    pub limit_per_endpoint: u64,
+    /// Packets that were refused because there was no room for anybody.
+    pub refused: u64,
+}
+
+/// An endpoint that has used up most of its room for connections, or was refused some.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrowdedAccount {
+    /// The endpoint's name, or its interface's.
+    pub endpoint: String,
+    /// Who opened them.
+    pub opened_by: OpenedBy,
+    /// Whether they were answered.
+    pub answered: bool,
+    /// That it has.
+    pub held: u64,
+    /// As many as it may have.
+    pub limit: u64,
+    /// Packets that were refused for that.
+    pub refused: u64,
+}
+
+/// Who opened connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpenedBy {
+    /// The endpoint itself.
+    Itself,
+    /// The host, or somebody outside.
+    Others,
 }
 
 /// Packets dropped for one reason.

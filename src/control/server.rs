@@ -40,6 +40,8 @@ pub enum Verb {
     List(Listing),
     /// Answer with [`Response::Explained`].
     Explain(Question),
+    /// Answer with [`Response::Examined`].
+    Doctor,
     /// Report allowed new connections too, or no longer; answer with [`Response::Done`].
     ObserveAllowed(bool),
     /// Answer with [`Response::Done`]: the service manager wants to know that the writer is alive.

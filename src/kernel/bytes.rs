@@ -41,7 +41,9 @@ plain! {
     flow_key {
         low, high, low_port, high_port, protocol, icmp_type, icmp_low_asks, _pad, zone
     }
-    flow { generation, last_seen, opener, target, selector, state, flags, _pad }
+    flow { generation, last_seen, opener, target, selector, status }
+    flow_accounts { held, refused }
+    sweep { now, next, removed, left, urgent, _pad }
     fragment_key { source, destination, id, protocol, _pad, zone }
     fragment {
         seen, source_port, destination_port, icmp_type, icmp_code, protocol, header_blocks

@@ -1,34 +1,51 @@
 //! Connections as the kernel knows them: listed, carried over, and removed when they have expired.
 
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use nix::time::{ClockId, clock_gettime};
 
 use super::abi;
+use super::accounts::Accounts;
 use super::bytes::bytes_of;
 use super::encode::ip;
 use super::error::{Error, Result};
 use super::maps::{Maps, for_each};
+use super::sys;
 use crate::config::Timeouts;
 use crate::policy::traffic::{Selector, protocol};
 use crate::state::numbers::EndpointNumber;
 
-/// How long fragments are waited for: what reassembly on Linux waits (`ipfrag_time`).
-const FRAGMENT_PATIENCE: Duration = Duration::from_secs(30);
-
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlowState {
-    /// Only the opener has spoken.
+    /// Only one side has shown that it wants it.
     New,
     /// The other side has answered.
     Established,
-    /// TCP: a FIN or RST was seen.
+    /// TCP: there was a RST, or both FINs.
     Closing,
-    /// A number that this version does not know.
-    Unknown(u8),
+}
+
+impl FlowState {
+    fn of(status: u32) -> Self {
+        let any = |flags: &[abi::flow_flag]| flags.iter().any(|flag| status & flag.0 != 0);
+        let reset = any(&[
+            abi::flow_flag::FLOW_RESET_OPENER,
+            abi::flow_flag::FLOW_RESET_TARGET,
+        ]);
+        let closed =
+            any(&[abi::flow_flag::FLOW_FIN_OPENER]) && any(&[abi::flow_flag::FLOW_FIN_TARGET]);
+        if reset || closed {
+            Self::Closing
+        } else if any(&[abi::flow_flag::FLOW_ANSWERED]) {
+            Self::Established
+        } else {
+            Self::New
+        }
+    }
 }
 
 /// One end of a connection.
@@ -70,22 +87,29 @@ fn now() -> Result<u64> {
     Ok(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Every connection, answered or not, at most `limit`.
-pub(super) fn list(maps: &Maps, limit: usize) -> Result<Vec<Flow>> {
+/// Every connection that lives, at most `limit`.
+pub(super) fn list(maps: &Maps, timeouts: &Timeouts, limit: usize) -> Result<Vec<Flow>> {
     let now = now()?;
     let mut flows = Vec::new();
-    for map in [&maps.flows, &maps.new_flows] {
-        for_each(map, |key: abi::flow_key, value: abi::flow| {
-            if flows.len() < limit {
-                flows.push(flow(&key, &value, now));
+    for_each(&maps.flows, |key: abi::flow_key, value: abi::flow| {
+        if flows.len() < limit && is_alive(&key, &value) {
+            let flow = flow(&key, &value, now);
+            if flow.idle <= patience(timeouts, flow.protocol, flow.state) {
+                flows.push(flow);
             }
-        })?;
-    }
+        }
+    })?;
     Ok(flows)
 }
 
+/// Whether an entry is one still, to packets that find it.
+fn is_alive(key: &abi::flow_key, value: &abi::flow) -> bool {
+    value.status & abi::flow_flag::FLOW_CLAIMED.0 == 0
+        && (value.generation != 0 || key.protocol == protocol::TCP)
+}
+
 fn flow(key: &abi::flow_key, value: &abi::flow, now: u64) -> Flow {
-    let flag = |flag: abi::flow_flag| u32::from(value.flags) & flag.0 != 0;
+    let flag = |flag: abi::flow_flag| value.status & flag.0 != 0;
     let low = (ip(&key.low), u16::from_be(key.low_port));
     let high = (ip(&key.high), u16::from_be(key.high_port));
     let (opener, target) = if flag(abi::flow_flag::FLOW_OPENER_LOW) {
@@ -104,77 +128,66 @@ fn flow(key: &abi::flow_key, value: &abi::flow, now: u64) -> Flow {
         target: end(target, value.target, flag(abi::flow_flag::FLOW_TARGET_HOST)),
         protocol: key.protocol,
         selector: Selector::from_raw(value.selector),
-        state: match abi::flow_state(u32::from(value.state)) {
-            abi::flow_state::FLOW_NEW => FlowState::New,
-            abi::flow_state::FLOW_ESTABLISHED => FlowState::Established,
-            abi::flow_state::FLOW_CLOSING => FlowState::Closing,
-            _ => FlowState::Unknown(value.state),
-        },
+        state: FlowState::of(value.status),
         generation: value.generation,
         idle: Duration::from_nanos(now.saturating_sub(value.last_seen)),
     }
 }
 
-/// How long a connection may be idle.
-fn patience(timeouts: &Timeouts, protocol_number: u8, state: u8) -> Duration {
-    let seconds = match (abi::flow_state(u32::from(state)), protocol_number) {
-        (abi::flow_state::FLOW_NEW, _) => timeouts.new,
-        (abi::flow_state::FLOW_CLOSING, _) => timeouts.closing,
-        (_, protocol::TCP) => timeouts.tcp,
-        (_, protocol::UDP) => timeouts.udp,
+/// How long a connection may be idle: `flow_timeout` of expiry.h.
+fn patience(timeouts: &Timeouts, protocol_number: u8, state: FlowState) -> Duration {
+    let seconds = match (state, protocol_number) {
+        (FlowState::Closing, _) => timeouts.tcp_closing,
+        (FlowState::New, protocol::TCP) => timeouts.tcp_new,
+        (FlowState::Established, protocol::TCP) => timeouts.tcp,
+        (FlowState::New, protocol::UDP) => timeouts.udp_new,
+        (FlowState::Established, protocol::UDP) => timeouts.udp,
         (_, protocol::ICMP | protocol::ICMPV6) => timeouts.icmp,
         _ => timeouts.other,
     };
     Duration::from_secs(seconds.into())
 }
 
-/// What was removed.
+/// What a search for expired connections has come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expired {
-    /// Connections, answered or not.
-    pub flows: usize,
-    /// Datagrams of which fragments were expected.
-    pub fragments: usize,
+    /// Connections that were removed.
+    pub removed: u32,
+    /// Connections that are left.
+    pub left: u32,
+    /// When the next of them expires if it stays idle.
+    pub next: Option<Duration>,
 }
 
-/// Removes what has been idle for too long. A packet that comes at the same moment may lose its
-/// entry, which it could have done a moment earlier as well.
-pub(super) fn expire(maps: &Maps, timeouts: &Timeouts) -> Result<Expired> {
-    let now = now()?;
-    let idle = |seen: u64| Duration::from_nanos(now.saturating_sub(seen));
-    let mut expired = Expired::default();
-    for map in [&maps.flows, &maps.new_flows] {
-        let mut old = Vec::new();
-        for_each(map, |key: abi::flow_key, value: abi::flow| {
-            if idle(value.last_seen) > patience(timeouts, key.protocol, value.state) {
-                old.push(key);
-            }
-        })?;
-        super::maps::remove(map, &old)?;
-        expired.flows += old.len();
-    }
-    let mut old = Vec::new();
-    for_each(
-        &maps.fragments,
-        |key: abi::fragment_key, value: abi::fragment| {
-            if idle(value.seen) > FRAGMENT_PATIENCE {
-                old.push(key);
-            }
-        },
-    )?;
-    super::maps::remove(&maps.fragments, &old)?;
-    expired.fragments = old.len();
-    Ok(expired)
+/// Has the kernel remove what has been idle for too long; `None` if a packet has it do so just now.
+pub(super) fn expire(sweep_body: BorrowedFd<'_>) -> Result<Option<Expired>> {
+    let mut sweep = abi::sweep {
+        now: now()?,
+        ..Default::default()
+    };
+    let done = sys::run_with_context(sweep_body, &mut sweep)
+        .map_err(|error| Error::io("remove expired connections", &error))?;
+    Ok((done != 0).then(|| Expired {
+        removed: sweep.removed,
+        left: sweep.left,
+        next: (sweep.next != 0).then(|| Duration::from_nanos(sweep.next.saturating_sub(sweep.now))),
+    }))
 }
 
 /// Copies connections that `to` does not know yet, as far as there is room.
-pub(super) fn copy(from: &MapHandle, to: &MapHandle) -> Result<()> {
+pub(super) fn copy(from: &MapHandle, to: &Maps, accounts: &Accounts) -> Result<()> {
     let mut left_behind = 0_usize;
     for_each(from, |key: abi::flow_key, value: abi::flow| {
-        let copied = to.update(bytes_of(&key), bytes_of(&value), MapFlags::NO_EXIST);
-        let known = |error: &libbpf_rs::Error| error.kind() == libbpf_rs::ErrorKind::AlreadyExists;
-        if copied.is_err_and(|error| !known(&error)) {
-            left_behind += 1;
+        if !is_alive(&key, &value) {
+            return;
+        }
+        let copied = to
+            .flows
+            .update(bytes_of(&key), bytes_of(&value), MapFlags::NO_EXIST);
+        match copied {
+            Ok(()) => accounts.charge(value.status),
+            Err(error) if error.kind() == libbpf_rs::ErrorKind::AlreadyExists => {}
+            Err(_) => left_behind += 1,
         }
     })?;
     if left_behind > 0 {
@@ -214,25 +227,43 @@ mod tests {
         assert_eq!(high_opens.selector, Some(Selector::port(protocol::TCP, 80)));
         assert_eq!(high_opens.idle, Duration::from_secs(2));
 
-        value.flags = abi::flow_flag::FLOW_OPENER_LOW.0 as u8;
-        value.state = 9;
+        value.status = abi::flow_flag::FLOW_OPENER_LOW.0;
         let low_opens = flow(&key, &value, 0);
         assert_eq!(low_opens.opener.port, 80);
-        assert_eq!(low_opens.state, FlowState::Unknown(9));
+        assert_eq!(low_opens.state, FlowState::New);
         assert_eq!(low_opens.idle, Duration::ZERO);
+    }
+
+    #[test]
+    fn how_far_a_connection_has_come_follows_from_what_was_seen() {
+        use abi::flow_flag as Flag;
+        let of = |flags: &[Flag]| FlowState::of(flags.iter().fold(0, |all, flag| all | flag.0));
+        let answered = Flag::FLOW_ANSWERED;
+        assert_eq!(of(&[]), FlowState::New);
+        assert_eq!(of(&[Flag::FLOW_REPLIED]), FlowState::New);
+        assert_eq!(of(&[answered]), FlowState::Established);
+        assert_eq!(
+            of(&[answered, Flag::FLOW_FIN_OPENER]),
+            FlowState::Established
+        );
+        assert_eq!(
+            of(&[answered, Flag::FLOW_FIN_OPENER, Flag::FLOW_FIN_TARGET]),
+            FlowState::Closing
+        );
+        assert_eq!(of(&[answered, Flag::FLOW_RESET_TARGET]), FlowState::Closing);
+        assert_eq!(of(&[Flag::FLOW_RESET_OPENER]), FlowState::Closing);
     }
 
     #[test]
     fn each_kind_of_connection_has_its_own_timeout() {
         let timeouts = Timeouts::default();
-        let established = abi::flow_state::FLOW_ESTABLISHED.0 as u8;
-        let closing = abi::flow_state::FLOW_CLOSING.0 as u8;
         let seconds = |protocol, state| patience(&timeouts, protocol, state).as_secs();
-        assert_eq!(seconds(protocol::TCP, established), 21_600);
-        assert_eq!(seconds(protocol::TCP, closing), 30);
-        assert_eq!(seconds(protocol::TCP, 0), 30);
-        assert_eq!(seconds(protocol::UDP, established), 180);
-        assert_eq!(seconds(protocol::ICMPV6, established), 30);
-        assert_eq!(seconds(47, established), 600);
+        assert_eq!(seconds(protocol::TCP, FlowState::New), 60);
+        assert_eq!(seconds(protocol::TCP, FlowState::Established), 432_000);
+        assert_eq!(seconds(protocol::TCP, FlowState::Closing), 30);
+        assert_eq!(seconds(protocol::UDP, FlowState::New), 30);
+        assert_eq!(seconds(protocol::UDP, FlowState::Established), 180);
+        assert_eq!(seconds(protocol::ICMPV6, FlowState::Established), 30);
+        assert_eq!(seconds(47, FlowState::Established), 600);
     }
 }

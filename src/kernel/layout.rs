@@ -26,7 +26,10 @@ layout! {
     network6_key is 24 { slot at 4, address at 8 }
     endpoint_constants is 184 { mac at 8, ipv4_count at 16, ipv4 at 24, ipv6 at 56 }
     flow_key is 44 { low_port at 32, protocol at 36, icmp_low_asks at 38, zone at 40 }
-    flow is 32 { last_seen at 8, opener at 16, selector at 24, state at 28, flags at 29 }
+    flow is 32 { last_seen at 8, opener at 16, selector at 24, status at 28 }
+    flow_accounts is 48 { refused at 16 }
+    sweeper is 16 { busy at 8 }
+    sweep is 32 { next at 8, removed at 16, left at 20, urgent at 24 }
     fragment_key is 44 { id at 32, protocol at 36, zone at 40 }
     fragment is 16 { source_port at 8, icmp_type at 12, header_blocks at 15 }
     event is 200 { source at 16, endpoint at 76, verdict at 88, byte_count at 96, bytes at 104 }

@@ -3,12 +3,13 @@
 
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject, ProgramMut, libbpf_sys};
 
 use super::abi;
+use super::accounts::Accounts;
 use super::bytes::bytes_of;
 use super::error::{Error, Result};
 use super::flows;
@@ -44,6 +45,9 @@ impl fmt::Display for Adoption {
 /// Maps and bodies, ready.
 pub(super) struct Loaded {
     pub(super) maps: Maps,
+    pub(super) accounts: Accounts,
+    /// The program that removes what has expired.
+    pub(super) sweep_body: OwnedFd,
     /// The settings of the bodies, which templates may read too.
     pub(super) settings: MapHandle,
     /// Sets that interfaces may still use, oldest first.
@@ -100,7 +104,7 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
             let set = predecessors.last().map_or(1, |last| last + 1);
             let maps = pin_new(pins, set, skeleton.object())?;
             if let Some(before) = predecessors.last() {
-                carry_on(pins, *before, &maps)?;
+                carry_on(pins, *before, &maps, &Accounts::map(&maps.accounts)?)?;
             }
             complete(pins, set)?;
             maps
@@ -122,10 +126,18 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
             (abi::body::BODY_DROP, "drop_body", &skeleton.progs.drop_body),
         ],
     )?;
+    let sweep_body = skeleton
+        .progs
+        .sweep_body
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| Error::io("keep the program sweep_body", &error))?;
     let settings = MapHandle::try_from(&*skeleton.maps.rodata)
         .map_err(|error| Error::bpf("keep the settings", &error))?;
     Ok(Loaded {
+        accounts: Accounts::map(&maps.accounts)?,
         maps,
+        sweep_body,
         settings,
         predecessors,
         adoption,
@@ -155,17 +167,29 @@ fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -
         .as_deref_mut()
         .ok_or_else(|| Error::found("write the settings", "they are not mapped"))?;
     let timeouts = &settings.timeouts;
+    let limits = &settings.limits;
     data.settings = abi::settings {
         mark_shift: settings.mark_shift.bits(),
         event_burst: settings.event_burst,
-        timeout_new: timeouts.new,
+        timeout_tcp_new: timeouts.tcp_new,
         timeout_tcp: timeouts.tcp,
-        timeout_closing: timeouts.closing,
+        timeout_tcp_closing: timeouts.tcp_closing,
+        timeout_udp_new: timeouts.udp_new,
         timeout_udp: timeouts.udp,
         timeout_icmp: timeouts.icmp,
         timeout_other: timeouts.other,
+        flows: by_stage(limits.new_flows, limits.flows),
+        flows_of_endpoint: by_stage(limits.new_flows_per_endpoint, limits.flows_per_endpoint),
     };
     Ok(())
+}
+
+/// In the order of `enum flow_stage`.
+const fn by_stage(new: u32, answered: u32) -> [u32; abi::flow_stage::STAGES.0 as usize] {
+    let mut values = [0; abi::flow_stage::STAGES.0 as usize];
+    values[abi::flow_stage::STAGE_NEW.0 as usize] = new;
+    values[abi::flow_stage::STAGE_ANSWERED.0 as usize] = answered;
+    values
 }
 
 enum Fit {
@@ -262,7 +286,7 @@ fn complete(pins: &Pins, set: u32) -> Result<()> {
 
 /// Goes on where the set before was: with a later generation, so that everything is judged again, and
 /// with its connections, as far as their layout is the same.
-fn carry_on(pins: &Pins, before: u32, maps: &Maps) -> Result<()> {
+fn carry_on(pins: &Pins, before: u32, maps: &Maps, accounts: &Accounts) -> Result<()> {
     let active = open_map(pins, before, "active")?;
     let word: u64 = maps::get(&active, &0_u32)?.unwrap_or(0);
     let generation = Active::from_raw(word).generation;
@@ -272,11 +296,16 @@ fn carry_on(pins: &Pins, before: u32, maps: &Maps) -> Result<()> {
     }
     .raw();
     maps::set(&maps.active, &[(0_u32, word)])?;
-    carry_flows(pins, before, maps)
+    carry_flows(pins, before, maps, accounts)
 }
 
 /// Copies connections that the new set does not know from a set before.
-pub(super) fn carry_flows(pins: &Pins, before: u32, maps: &Maps) -> Result<()> {
+pub(super) fn carry_flows(
+    pins: &Pins,
+    before: u32,
+    maps: &Maps,
+    accounts: &Accounts,
+) -> Result<()> {
     if layout(pins, before)? != abi::layout::LAYOUT_VERSION.0 {
         log::warn!(
             "the layout of the kernel's tables has changed: established connections are not carried \
@@ -284,8 +313,7 @@ pub(super) fn carry_flows(pins: &Pins, before: u32, maps: &Maps) -> Result<()> {
         );
         return Ok(());
     }
-    flows::copy(&open_map(pins, before, "flows")?, &maps.flows)?;
-    flows::copy(&open_map(pins, before, "new_flows")?, &maps.new_flows)
+    flows::copy(&open_map(pins, before, "flows")?, maps, accounts)
 }
 
 /// Writes the bodies into the program table: each takes effect with one store.

@@ -8,6 +8,7 @@
 //! what is the same is loaded once and replaced by single stores (`loader.rs`).
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Once};
 
@@ -21,6 +22,7 @@ pub mod skeleton {
 }
 pub use skeleton::types as abi;
 
+mod accounts;
 mod active;
 mod apply;
 mod attach;
@@ -41,6 +43,7 @@ mod settings;
 mod sys;
 mod template;
 
+pub use accounts::{EndpointFlows, FlowCounts, Held};
 pub use counters::{Counter, EndpointTraffic, EventLosses};
 pub use error::{Error, ErrorKind, Errors, Result};
 pub use events::{EventReader, NoEvent, parse_event};
@@ -49,11 +52,12 @@ pub use loader::Adoption;
 pub use probe::Features;
 pub use settings::KernelSettings;
 
-use crate::config::Attach;
+use crate::config::{Attach, Timeouts};
 use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
 use crate::state::desired::Attachment;
 use crate::state::numbers::{EndpointNumber, RuleNumber};
 use crate::state::plan::{Operation, Plan};
+use accounts::Accounts;
 use active::ActiveWord;
 use attach::Interface;
 use loader::Loaded;
@@ -68,6 +72,8 @@ pub struct Kernel {
     settings: KernelSettings,
     pins: Pins,
     maps: Arc<Maps>,
+    accounts: Arc<Accounts>,
+    sweep_body: OwnedFd,
     body_settings: libbpf_rs::MapHandle,
     /// Sets of maps that interfaces may still use.
     predecessors: Vec<u32>,
@@ -120,6 +126,8 @@ impl Kernel {
         };
         let Loaded {
             maps,
+            accounts,
+            sweep_body,
             settings: body_settings,
             predecessors,
             adoption,
@@ -128,6 +136,8 @@ impl Kernel {
         Ok(Self {
             mechanism: features.mechanism(settings.attach),
             maps: Arc::new(maps),
+            accounts: Arc::new(accounts),
+            sweep_body,
             settings,
             pins,
             body_settings,
@@ -171,6 +181,8 @@ impl Kernel {
     pub fn reader(&self) -> KernelReader {
         KernelReader {
             maps: Arc::clone(&self.maps),
+            accounts: Arc::clone(&self.accounts),
+            timeouts: self.settings.timeouts,
         }
     }
 
@@ -303,7 +315,11 @@ impl Kernel {
                 });
                 Ok(())
             }
-            Operation::ClearEndpoints(numbers) => maps.clear_endpoints(numbers),
+            Operation::ClearEndpoints(numbers) => {
+                maps.clear_endpoints(numbers)?;
+                // Whoever gets one of these numbers next begins with an account that is empty.
+                self.expire().map(|_| ())
+            }
             // Interfaces are not in the maps; `apply` sees to them.
             Operation::Attach(..) | Operation::Detach(_) => Ok(()),
         }
@@ -322,7 +338,7 @@ impl Kernel {
     fn carry_flows(&self) -> Result<()> {
         self.predecessors
             .iter()
-            .try_for_each(|set| loader::carry_flows(&self.pins, *set, &self.maps))
+            .try_for_each(|set| loader::carry_flows(&self.pins, *set, &self.maps, &self.accounts))
     }
 
     /// Removes the sets before when no interface uses them any more.
@@ -348,12 +364,16 @@ impl Kernel {
         maps::set(&self.maps.observe, &[(0_u32, flags)])
     }
 
-    /// Removes connections and fragments that have been idle for too long.
+    /// Removes connections that have been idle for too long, or whose endpoint is gone; `None` if
+    /// packets have the kernel do so just now.
     ///
     /// # Errors
     /// The kernel refuses it.
-    pub fn expire(&self) -> Result<Expired> {
-        flows::expire(&self.maps, &self.settings.timeouts)
+    pub fn expire(&self) -> Result<Option<Expired>> {
+        if self.accounts.total().is_empty() {
+            return Ok(Some(Expired::default()));
+        }
+        flows::expire(self.sweep_body.as_fd())
     }
 
     /// Stops enforcing: removes every program, every pin and every map. Goes on past errors.
@@ -428,6 +448,8 @@ fn detach_pinned(pins: Pins) -> std::result::Result<(), Errors> {
 #[derive(Debug, Clone)]
 pub struct KernelReader {
     maps: Arc<Maps>,
+    accounts: Arc<Accounts>,
+    timeouts: Timeouts,
 }
 
 impl KernelReader {
@@ -468,7 +490,19 @@ impl KernelReader {
     /// # Errors
     /// They cannot be read.
     pub fn flows(&self, limit: usize) -> Result<Vec<Flow>> {
-        flows::list(&self.maps, limit)
+        flows::list(&self.maps, &self.timeouts, limit)
+    }
+
+    /// How many connections there are in all, and how many were refused for that.
+    #[must_use]
+    pub fn flow_counts(&self) -> FlowCounts {
+        self.accounts.total()
+    }
+
+    /// The same of one endpoint.
+    #[must_use]
+    pub fn endpoint_flows(&self, endpoint: EndpointNumber) -> EndpointFlows {
+        self.accounts.of(endpoint)
     }
 
     /// The reading end of the events, which hands each one on. Only one at a time gets them.

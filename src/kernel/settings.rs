@@ -58,10 +58,9 @@ impl KernelSettings {
             "networks4" | "networks6" => limits.networks,
             "addresses" => limits.addresses,
             // Number 0 has an entry too, though nobody has that number.
-            "endpoints" | "endpoint_traffic" => limits.endpoints + 1,
+            "endpoints" | "endpoint_traffic" | "accounts" => limits.endpoints + 1,
             "rule_hits" => limits.rules + 1,
-            "flows" => limits.flows,
-            "new_flows" => limits.new_flows,
+            "flows" => limits.flows + limits.new_flows,
             "fragments" => FRAGMENTS,
             "events" => EVENT_BYTES,
             "event_limits" => EVENT_LIMITS,

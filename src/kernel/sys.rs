@@ -11,6 +11,8 @@ use std::path::Path;
 use libbpf_rs::libbpf_sys as raw;
 use libbpf_rs::{MapCore as _, MapHandle};
 
+use super::bytes::Plain;
+
 /// Which way packets go, seen from the host-side interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Direction {
@@ -118,6 +120,23 @@ pub(super) fn program_info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
         maps,
         verified_instructions: info.verified_insns,
     })
+}
+
+/// Runs a program that user space may run, once; the context is what it reads and writes. Returns what
+/// it returned.
+pub(super) fn run_with_context<T: Plain>(
+    program: BorrowedFd<'_>,
+    context: &mut T,
+) -> io::Result<u32> {
+    // SAFETY: a C struct of integers and pointers: all zeroes is a value.
+    let mut options: raw::bpf_test_run_opts = unsafe { zeroed() };
+    options.sz = size_of_val(&options) as raw::size_t;
+    options.ctx_in = std::ptr::from_mut(context).cast::<c_void>();
+    options.ctx_size_in = size_of::<T>() as u32;
+    // SAFETY: `options` and what it points to outlive the call; the kernel writes back as many bytes as
+    // it read, and `Plain` promises that any bytes are a value.
+    done(unsafe { raw::bpf_prog_test_run_opts(program.as_raw_fd(), &mut options) })?;
+    Ok(options.retval)
 }
 
 /// What the kernel says of a tcx link.

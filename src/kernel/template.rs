@@ -52,6 +52,7 @@ impl Template {
         skeleton.progs.from_endpoint_body.set_autoload(false);
         skeleton.progs.to_endpoint_body.set_autoload(false);
         skeleton.progs.drop_body.set_autoload(false);
+        skeleton.progs.sweep_body.set_autoload(false);
         skeleton
             .maps
             .rodata

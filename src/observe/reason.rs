@@ -103,6 +103,10 @@ const WORDS: [Words; COUNT] = in_order(words! {
         "containers hand out no addresses";
     DROP_MULTICAST_QUERY: "a multicast query from a container",
         "containers are no multicast routers";
+    DROP_FLOW_QUOTA: "the endpoint has as many connections as it may",
+        "look for a flood: `bridgewall list flows`; else raise flows_per_endpoint in bridgewall.toml";
+    DROP_CHECKSUM_OFFLOAD: "asks for a checksum to be written over its own headers",
+        "a forged packet; look at the sender";
 });
 
 /// Every reason at its own number; checked when this is compiled.

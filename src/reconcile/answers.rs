@@ -20,7 +20,7 @@ use crate::state::actual::{Actual, Mechanism};
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PeerKind};
 
 /// The kernel does not tell: an answer for whoever asked.
-fn failed(error: &kernel::Error) -> Response {
+pub(super) fn failed(error: &kernel::Error) -> Response {
     Response::error(ErrorKind::Failed, error.to_string())
 }
 
@@ -50,7 +50,7 @@ impl Daemon {
         }
     }
 
-    fn status_report(&mut self) -> kernel::Result<StatusReport> {
+    pub(super) fn status_report(&mut self) -> kernel::Result<StatusReport> {
         let drops = drop_counts(&self.reader.drops()?);
         let losses = self.reader.event_losses()?;
         let memory = self.reader.memory()?;
@@ -62,6 +62,7 @@ impl Daemon {
         let maps = map_statuses(actual, &memory);
         let attach = attach_status(actual, tcx, self.config.attach);
         let reasons = self.reasons(endpoints, &docker);
+        let flows = self.flow_status();
         let policy = self.policies.current();
         Ok(StatusReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -82,6 +83,7 @@ impl Daemon {
             endpoints,
             attach,
             docker,
+            flows,
             maps,
             drops,
             events: EventStatus {
@@ -247,7 +249,7 @@ impl Daemon {
             .collect()
     }
 
-    fn endpoint_name(&self, number: EndpointNumber) -> Option<String> {
+    pub(super) fn endpoint_name(&self, number: EndpointNumber) -> Option<String> {
         let endpoint = self.inventory.endpoints.get(&number)?;
         Some(match &endpoint.owner {
             Some(owner) => owner.attributes.name.clone(),
@@ -307,7 +309,6 @@ impl Daemon {
                 FlowState::New => "new".to_owned(),
                 FlowState::Established => "established".to_owned(),
                 FlowState::Closing => "closing".to_owned(),
-                FlowState::Unknown(number) => number.to_string(),
             },
             generation: flow.generation,
             idle: flow.idle.as_secs(),
@@ -322,7 +323,7 @@ fn counter(counter: kernel::Counter) -> Counter {
     }
 }
 
-fn is_armed(endpoint: &Endpoint, actual: &Actual) -> bool {
+pub(super) fn is_armed(endpoint: &Endpoint, actual: &Actual) -> bool {
     actual
         .attachments
         .get(&endpoint.ifindex)

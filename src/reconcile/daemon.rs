@@ -36,8 +36,10 @@ const NUMBERING: &str = "numbers";
 /// Name of the time of the last commit in the [`Store`].
 const COMMITTED: &str = "committed-at";
 
-/// How often connections that have expired are removed.
-const EXPIRY: Duration = Duration::from_secs(10);
+/// Connections that have expired are removed when the next of those that are known does so, but not
+/// more and not less often than this. (What has expired is as good as gone anyway; where room is short,
+/// the programs remove it themselves.)
+const EXPIRY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 
 /// After a failure, how long until the next try; twice as long each time, up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -140,7 +142,7 @@ impl Daemon {
             files,
             retry: None,
             look_again_at: None,
-            expire_at: Instant::now() + EXPIRY,
+            expire_at: Instant::now(),
             config,
         };
         daemon.watch_files();
@@ -248,10 +250,7 @@ impl Daemon {
             self.look();
         }
         if self.expire_at <= now {
-            self.expire_at = now + EXPIRY;
-            if let Err(error) = self.kernel.expire() {
-                log::warn!("{error}");
-            }
+            self.expire_at = now + self.expire();
         }
         let mut end = None;
         for request in batch.requests {
@@ -260,6 +259,19 @@ impl Daemon {
             }
         }
         end.or_else(|| batch.terminate.then_some(End::Leave))
+    }
+
+    /// Removes connections that have expired. Returns when to do so again.
+    fn expire(&self) -> Duration {
+        let (shortest, longest) = EXPIRY;
+        match self.kernel.expire() {
+            Ok(Some(expired)) => expired.next.unwrap_or(longest).clamp(shortest, longest),
+            Ok(None) => shortest,
+            Err(error) => {
+                log::warn!("{error}");
+                longest
+            }
+        }
     }
 
     fn answer(&mut self, request: ControlRequest) -> Option<End> {
@@ -280,6 +292,7 @@ impl Daemon {
             Verb::Status => self.status(),
             Verb::List(listing) => self.list(*listing),
             Verb::Explain(question) => self.explain(question),
+            Verb::Doctor => self.examine(),
         };
         // Whoever asked may have gone away.
         let _ = request.reply.send(response);

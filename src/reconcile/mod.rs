@@ -7,7 +7,10 @@
 //! ```
 
 mod answers;
+mod checkup;
 mod daemon;
+mod doctor;
+mod flow_room;
 mod host;
 mod pass;
 pub mod policies;

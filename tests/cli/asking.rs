@@ -49,6 +49,7 @@ fn without_a_daemon_it_is_exit_code_3_and_says_what_to_do() {
     let socket = text_of(&folder.0.path().join("nobody.sock"));
     for verb in [
         &["status"][..],
+        &["doctor"],
         &["reload"],
         &["stop"],
         &["list", "rules"],
@@ -98,6 +99,29 @@ fn a_daemon_that_talks_nonsense_or_nothing_is_exit_code_3() {
         );
         fs::remove_file(&path).expect("remove");
     }
+}
+
+#[test]
+fn doctor_is_0_when_healthy_and_1_when_not() {
+    let daemon = StandIn::start();
+    let output = ask(&daemon, &["doctor"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("healthy: 1 fine"),
+        "{}",
+        stdout(&output)
+    );
+
+    let mut status = healthy();
+    status.healthy = false;
+    status.reasons.push("policy.toml:3: no".to_owned());
+    let daemon = StandIn::with(bridgewall::control::server::Limits::default(), status);
+    let output = ask(&daemon, &["doctor", "--json"]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    let answer = json(&output);
+    assert_eq!(answer["healthy"], false);
+    assert_eq!(answer["checks"][0]["condition"], "bad");
+    assert_eq!(answer["checks"][0]["details"][0], "policy.toml:3: no");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+pub use super::craft::checksum;
 use super::namespace::Namespace;
 
 /// IP protocol numbers.
@@ -136,26 +137,8 @@ impl Witness {
     /// Begins to watch.
     #[track_caller]
     pub fn at(namespace: &Namespace, interface: &str) -> Self {
-        let all = libc::ETH_P_ALL as u16;
-        let socket = packet_socket(namespace, interface, all).expect("open a packet socket");
-        setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).expect("enlarge a buffer");
-        socket
-            .set_nonblocking(true)
-            .expect("make a socket not block");
-        let yes: libc::c_int = 1;
-        // SAFETY: the descriptor is open, and the option's value is an int that outlives the call.
-        let done = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_PACKET,
-                libc::PACKET_IGNORE_OUTGOING,
-                (&raw const yes).cast(),
-                size_of_val(&yes) as libc::socklen_t,
-            )
-        };
-        assert_eq!(done, 0, "leave out what the interface itself sends");
         Self {
-            socket,
+            socket: listener(namespace, interface),
             seen: Vec::new(),
         }
     }
@@ -233,20 +216,6 @@ impl Packet {
     }
 }
 
-/// The Internet checksum (RFC 1071) over parts that are laid end to end; all but the last are even.
-pub fn checksum(parts: &[&[u8]]) -> u16 {
-    let mut sum: u32 = 0;
-    for part in parts {
-        for pair in part.chunks(2) {
-            sum += u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
-        }
-    }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
-}
-
 fn pseudo_header_checksum(addresses: (IpAddr, IpAddr), protocol: u8, payload: &[u8]) -> u16 {
     let octets = |address: IpAddr| match address {
         IpAddr::V4(address) => address.octets().to_vec(),
@@ -267,8 +236,32 @@ fn ethernet(macs: (Mac, Mac), ethertype: u16, payload: &[u8]) -> Vec<u8> {
     [&macs.1[..], &macs.0, &ethertype.to_be_bytes(), payload].concat()
 }
 
+/// A packet socket that hears all that comes in at an interface, and does not block.
+#[track_caller]
+pub fn listener(namespace: &Namespace, interface: &str) -> Socket {
+    let all = libc::ETH_P_ALL as u16;
+    let socket = packet_socket(namespace, interface, all).expect("open a packet socket");
+    setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).expect("enlarge a buffer");
+    socket
+        .set_nonblocking(true)
+        .expect("make a socket not block");
+    let yes: libc::c_int = 1;
+    // SAFETY: the descriptor is open, and the option's value is an int that outlives the call.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_IGNORE_OUTGOING,
+            (&raw const yes).cast(),
+            size_of_val(&yes) as libc::socklen_t,
+        )
+    };
+    assert_eq!(done, 0, "leave out what the interface itself sends");
+    socket
+}
+
 /// A packet socket on one interface that receives frames of one ethertype, 0 for none.
-fn packet_socket(
+pub fn packet_socket(
     namespace: &Namespace,
     interface: &str,
     ethertype: u16,

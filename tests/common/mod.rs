@@ -4,6 +4,7 @@
 //! - [`sandbox::Sandbox`] is a host with a bridge, containers on it, and an outside world.
 //! - [`docker::Engine`] is a host with a real engine, and containers of it.
 //! - [`daemon::Daemon`] is the built binary, run on either of them.
+//! - [`craft`] builds frames that no honest stack would send.
 //! - [`probe`], [`service`], [`stream`] and [`frame`] send, serve and count packets.
 //!
 //! Nothing waits for a time to pass: probes wait for an answer, everything else for a condition
@@ -12,6 +13,7 @@
 //! are asked as well.
 #![allow(dead_code, reason = "each test binary uses its part of the harness")]
 
+pub mod craft;
 pub mod daemon;
 pub mod docker;
 pub mod frame;

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bridgewall::control::examination::{Check, Condition, Examination};
 use bridgewall::control::explanation::ExplainReport;
 use bridgewall::control::protocol::{ErrorKind, Listing, Question, Response};
 use bridgewall::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, EndpointCounts, EndpointReport, EventStatus,
-    FlowEnd, FlowReport, FlowsReport, IdentityReport, Passage, PolicyStatus, ReloadReport,
-    RuleReport, StatusReport, StopReport,
+    FlowEnd, FlowReport, FlowStatus, FlowsReport, IdentityReport, Passage, PolicyStatus,
+    ReloadReport, RuleReport, StatusReport, StopReport,
 };
 use bridgewall::control::server::{ControlRequest, Limits, Server, Verb};
 use bridgewall::control::time::UnixTime;
@@ -124,6 +125,7 @@ fn answer(
                 continue;
             }
             Verb::Explain(question) => Response::Explained(Box::new(explanation(&question))),
+            Verb::Doctor => Response::Examined(Box::new(examination(status))),
             Verb::ObserveAllowed(_) | Verb::Alive => Response::Done,
             Verb::Stop { detach } => Response::Stopping(StopReport {
                 detached: detach,
@@ -137,6 +139,21 @@ fn answer(
             return;
         }
     }
+}
+
+/// One check, which is as the status is.
+fn examination(status: &StatusReport) -> Examination {
+    Examination::new(vec![Check {
+        name: "policy".to_owned(),
+        condition: if status.healthy {
+            Condition::Fine
+        } else {
+            Condition::Bad
+        },
+        text: "the policy files".to_owned(),
+        details: status.reasons.clone(),
+        remedy: None,
+    }])
 }
 
 pub fn healthy() -> StatusReport {
@@ -170,6 +187,7 @@ pub fn healthy() -> StatusReport {
             version: None,
             error: None,
         },
+        flows: FlowStatus::default(),
         maps: Vec::new(),
         drops: Vec::new(),
         events: EventStatus::default(),

@@ -15,7 +15,9 @@ use std::time::Duration;
 use std::{env, fs};
 
 use bridgewall::kernel::abi;
-use libbpf_rs::{AsRawLibbpf, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, Program};
+use libbpf_rs::{
+    AsRawLibbpf, MapCore, MapFlags, Object, ObjectBuilder, OpenObject, Program, ProgramType,
+};
 use nix::time::{ClockId, clock_gettime};
 
 use hooks::Veth;
@@ -252,6 +254,8 @@ fn load(
     let info = info(&program);
     match Kind::of(&program.name().to_string_lossy()) {
         Kind::Template => veth.attach(&program)?,
+        // The daemon runs it: it is attached to nothing.
+        Kind::Body if program.prog_type() == ProgramType::Syscall => {}
         Kind::Body => maps.place(&program)?,
     }
     Ok(Measured {

@@ -80,7 +80,7 @@ faults! {
         "case TCP_FIN | TCP_ACK | TCP_URG:"
             => "case TCP_FIN | TCP_ACK | TCP_URG:\n\tcase TCP_FIN | TCP_SYN:";
     rogue_dhcp_server_is_found: "upkeep.h",
-        "headers->source_port == server" => "headers->destination_port == server";
+        "headers->source_port ==\n\t\t    (ipv6" => "headers->destination_port ==\n\t\t    (ipv6";
     icmp_code_that_is_not_looked_at_is_found: "policy.h",
         "(__u32)headers->icmp_type << 8 | headers->icmp_code" => "(__u32)headers->icmp_type << 8";
     range_that_begins_one_late_is_found: "policy.h",
@@ -90,7 +90,7 @@ faults! {
     policy_change_that_reaches_no_connection_is_found: "flow.h",
         "if (flow->generation != packet->generation) {" => "if (!flow->generation) {";
     error_about_another_s_connection_is_found: "quote.h",
-        "return receiver == packet->endpoint;" => "return receiver;";
+        "if (receiver != packet->endpoint)" => "if (!receiver)";
     unproven_sender_is_found: "verdict.h",
         "return packet->source.endpoint == sender ? DROP_NONE : DROP_SOURCE_UNPROVEN;"
             => "return DROP_NONE;";

@@ -20,7 +20,7 @@ pub use crate::rules::{
 pub use abi::body as Body;
 
 /// TC_ACT_UNSPEC and TC_ACT_SHOT.
-const PASS: u32 = u32::MAX;
+pub const PASS: u32 = u32::MAX;
 const SHOT: u32 = 2;
 
 pub const MARK_SHIFT: u32 = 16;
@@ -98,7 +98,7 @@ impl Firewall {
         constants
     }
 
-    fn template(&self, node: Node) -> &BridgewallSkel<'static> {
+    pub fn template(&self, node: Node) -> &BridgewallSkel<'static> {
         let number = node.number() as usize;
         let template = self.templates[number].as_ref().unwrap_or_else(|| {
             self.loan.templates[number]
@@ -140,7 +140,7 @@ impl Firewall {
             .expect("remove a body");
     }
 
-    fn write<K: Copy, V: Copy>(&self, map: &impl MapCore, key: &K, value: &V) {
+    pub fn write<K: Copy, V: Copy>(&self, map: &impl MapCore, key: &K, value: &V) {
         map.update(bytes_of(key), bytes_of(value), MapFlags::ANY)
             .unwrap_or_else(|error| panic!("write {:?}: {error}", map.name()));
         if map.map_type() == MapType::Array {
@@ -488,30 +488,6 @@ impl Firewall {
             .sum()
     }
 
-    /// All entries of the table of answered connections.
-    pub fn flows(&self) -> Vec<(abi::flow_key, abi::flow)> {
-        entries(&self.loan.skeleton.maps.flows)
-    }
-
-    /// All entries of the table of new connections.
-    pub fn new_flows(&self) -> Vec<(abi::flow_key, abi::flow)> {
-        entries(&self.loan.skeleton.maps.new_flows)
-    }
-
-    /// As if all connections had last been used that long ago.
-    pub fn age_flows(&self, seconds: u64) {
-        let age = |mut flow: abi::flow| {
-            flow.last_seen = flow.last_seen.wrapping_sub(seconds * 1_000_000_000);
-            flow
-        };
-        for (key, flow) in self.flows() {
-            self.write(&self.loan.skeleton.maps.flows, &key, &age(flow));
-        }
-        for (key, flow) in self.new_flows() {
-            self.write(&self.loan.skeleton.maps.new_flows, &key, &age(flow));
-        }
-    }
-
     /// As if all first fragments had come that long ago.
     pub fn age_fragments(&self, seconds: u64) {
         let map = &self.loan.skeleton.maps.fragments;
@@ -557,7 +533,7 @@ impl Firewall {
     }
 }
 
-fn entries<K: Copy, V: Copy>(map: &impl MapCore) -> Vec<(K, V)> {
+pub fn entries<K: Copy, V: Copy>(map: &impl MapCore) -> Vec<(K, V)> {
     map.keys()
         .filter_map(|key| {
             let value = map.lookup(&key, MapFlags::ANY).expect("read an entry")?;

@@ -394,7 +394,8 @@ fn ports_may_be_used_again_after_a_close() {
 fn full_table_refuses_new_connections_and_loses_none() {
     for family in FAMILIES {
         let firewall = Firewall::with(|open| {
-            open.maps.flows.set_max_entries(2).expect("size");
+            let data = open.maps.rodata_data.as_mut().expect("settings");
+            data.settings.flows = [1024, 2];
         });
         firewall.open_to(Node::B, Node::A);
         for port in [1, 2] {

@@ -126,7 +126,13 @@ fn fragments_of_impossible_size_are_dropped() {
         };
         send(0, true, &first_udp(53)).passes("first");
         send(65_528, false, &rest(17, 8)).drops(Reason::DROP_FRAGMENT, "beyond 64 KiB");
-        send(65_528, false, &rest(17, 7)).passes("up to 64 KiB");
+        // What counts is the whole packet: in IPv4 with its header, in IPv6 without.
+        let (offset, length) = match family {
+            Family::V4 => (65_504, 11),
+            Family::V6 => (65_528, 7),
+        };
+        send(offset, false, &rest(17, length)).passes("up to 64 KiB");
+        send(offset, false, &rest(17, length + 1)).drops(Reason::DROP_FRAGMENT, "one byte beyond");
         send(24, true, &rest(17, 7)).drops(Reason::DROP_FRAGMENT, "not whole blocks");
         send(24, false, &rest(17, 0)).drops(Reason::DROP_FRAGMENT, "empty");
     }

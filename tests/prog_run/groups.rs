@@ -75,9 +75,14 @@ fn broadcast_is_told_by_its_mac_address() {
         let firewall = Firewall::new();
         firewall.open_to(Node::B, Node::A);
         let packet = to_mac(frame(family, Node::A, Node::B, &udp(1, 2)), BROADCAST);
-        firewall
-            .from(Node::A, &packet)
-            .passes_marked(Node::A.number(), "each receiver still has to judge");
+        for to in [Node::B, Node::Host] {
+            firewall
+                .from(
+                    Node::A,
+                    &to_mac(frame(family, Node::A, to, &udp(1, 2)), BROADCAST),
+                )
+                .drops(Reason::DROP_ADDRESS, "a packet to one in a frame to many");
+        }
         firewall
             .to(Node::C, &packet, Node::A.number())
             .drops(Reason::DROP_POLICY_DEFAULT, "C takes nothing from A");

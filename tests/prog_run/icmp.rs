@@ -45,8 +45,11 @@ fn echo_reply_rule_does_not_allow_other_icmp() {
     };
     send(0, 0).passes("type 0, code 0");
     send(0, 1).drops(Reason::DROP_POLICY_DEFAULT, "type 0, code 1");
-    for kind in [4, 5, 8, 9, 13, 17, 30, 255] {
+    for kind in [4, 8, 10, 13, 17, 30, 255] {
         send(kind, 0).drops(Reason::DROP_POLICY_DEFAULT, &format!("type {kind}"));
+    }
+    for kind in [5, 9] {
+        send(kind, 0).drops(Reason::DROP_ROUTER_ADVERTISEMENT, &format!("type {kind}"));
     }
     assert!(
         firewall.new_flows().is_empty(),

@@ -5,19 +5,25 @@ mod again;
 mod budget;
 #[path = "../common/contract.rs"]
 mod contract;
+#[path = "../common/craft.rs"]
+mod craft;
 mod errors;
 mod fixture;
+mod flood;
 mod flows;
 mod fragments;
 mod frame;
 mod groups;
+mod handshake;
 mod icmp;
 mod neighbours;
 mod node;
 mod parser;
 mod pool;
+mod quotas;
 mod receiver;
 mod report;
 mod rules;
 mod sender;
+mod tables;
 mod verdicts;

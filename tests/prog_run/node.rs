@@ -2,14 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// IPv4 or IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    V4,
-    V6,
-}
-
-pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+pub use crate::craft::{FAMILIES, Family};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Node {

@@ -39,7 +39,7 @@ fn ready() -> MutexGuard<'static, Vec<Loaded>> {
     READY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a test has written into arrays; programs write into tables and counters alone.
+/// What a test has written into arrays; programs write into tables, accounts and counters alone.
 #[derive(Default)]
 pub struct Written {
     /// Names of maps, with keys.
@@ -110,6 +110,7 @@ impl Loaded {
                 body.set_autoload(false);
             }
             open.progs.drop_body.set_autoload(false);
+            open.progs.sweep_body.set_autoload(false);
             let data = open.maps.rodata_endpoint_data.as_mut().expect("constants");
             data.endpoint_constants = *constants;
             for mut map in open.open_object_mut().maps_mut() {
@@ -131,6 +132,11 @@ impl Loaded {
             let name = map.name().to_string_lossy().into_owned();
             match map.map_type() {
                 MapType::Hash | MapType::LruHash | MapType::LpmTrie => empty(&map),
+                // Programs write to these arrays, too.
+                MapType::Array if name == "accounts" => {
+                    zero_values(&map, 0..=ENDPOINTS.len() as u32);
+                }
+                MapType::Array if name == "sweeper" => zero_values(&map, [0]),
                 MapType::Array => {
                     let zero = vec![0; map.value_size() as usize];
                     for (_, key) in written.entries.iter().filter(|(array, _)| *array == name) {
@@ -180,6 +186,14 @@ fn empty(map: &impl MapCore) {
     }
 }
 
+fn zero_values(map: &impl MapCore, indexes: impl IntoIterator<Item = u32>) {
+    let zero = vec![0; map.value_size() as usize];
+    for index in indexes {
+        map.update(&index.to_ne_bytes(), &zero, MapFlags::ANY)
+            .expect("clear an entry");
+    }
+}
+
 fn zero_counters(map: &impl MapCore, indexes: impl IntoIterator<Item = u32>) {
     for index in indexes {
         let key = index.to_ne_bytes();
@@ -221,7 +235,14 @@ fn what_a_test_did_is_not_there_for_the_next() {
         let _ = firewall.from(Node::B, &refused);
     }
     let loan = firewall.loan();
-    let filled = ["flows", "rule_hits", "drops", "endpoint_traffic", "steps"];
+    let filled = [
+        "flows",
+        "accounts",
+        "rule_hits",
+        "drops",
+        "endpoint_traffic",
+        "steps",
+    ];
     let dirty = contents(loan);
     for name in filled {
         assert!(dirty.contains(name), "{name} has something to clear");

@@ -11,9 +11,10 @@ use super::transport::{ACK, FIN, RST, SYN, question};
 /// After so many idle seconds a connection is as good as gone.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    pub new: u64,
-    pub closing: u64,
+    pub tcp_new: u64,
     pub tcp: u64,
+    pub tcp_closing: u64,
+    pub udp_new: u64,
     pub udp: u64,
     pub icmp: u64,
     pub other: u64,
@@ -32,16 +33,6 @@ pub struct Key {
     link: Option<u32>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Only the opener has spoken.
-    New,
-    /// The other side has answered.
-    Established,
-    /// TCP: a reset or both ends' FIN were seen.
-    Closing,
-}
-
 /// One end, as it was when the connection was judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
@@ -56,14 +47,19 @@ pub struct Connection {
     pub target: End,
     /// What the opener asked for.
     pub request: Request,
-    pub state: State,
     /// Both are endpoints of one bridge.
     pub same_bridge: bool,
     /// The policy's generation that allowed it last; `None`: it was refused since.
     pub allowed_by: Option<u64>,
     opener_is_low: bool,
+    /// Both sides have shown that they want it.
     answered: bool,
-    fin: [bool; 2],
+    /// TCP: the target has acknowledged the SYN.
+    replied: bool,
+    /// TCP, of the opener and of the target: it has said that it is done.
+    finished: [bool; 2],
+    /// TCP, likewise: there was a reset with its address.
+    reset: [bool; 2],
     seen: u64,
 }
 
@@ -117,12 +113,13 @@ impl Connections {
             opener,
             target,
             request: headers.request(),
-            state: State::New,
             same_bridge,
             allowed_by: Some(generation),
             opener_is_low: source_is_low,
             answered: false,
-            fin: [false; 2],
+            replied: false,
+            finished: [false; 2],
+            reset: [false; 2],
             seen: now,
         };
         self.0.insert(key, connection);
@@ -130,37 +127,49 @@ impl Connections {
 }
 
 impl Connection {
+    /// "When either side has reset it, or both have sent a FIN."
+    pub fn is_closing(&self) -> bool {
+        self.reset.contains(&true) || self.finished == [true; 2]
+    }
+
     pub fn has_expired(&self, timeouts: &Timeouts, protocol: u8, now: u64) -> bool {
-        let timeout = match (self.state, protocol) {
-            (State::New, _) => timeouts.new,
-            (State::Closing, _) => timeouts.closing,
-            (State::Established, TCP) => timeouts.tcp,
-            (State::Established, UDP) => timeouts.udp,
-            (State::Established, ICMP | ICMPV6) => timeouts.icmp,
-            (State::Established, _) => timeouts.other,
+        let timeout = match (protocol, self.answered) {
+            _ if self.is_closing() => timeouts.tcp_closing,
+            (TCP, false) => timeouts.tcp_new,
+            (TCP, true) => timeouts.tcp,
+            (UDP, false) => timeouts.udp_new,
+            (UDP, true) => timeouts.udp,
+            (ICMP | ICMPV6, _) => timeouts.icmp,
+            _ => timeouts.other,
         };
         now - self.seen > timeout
     }
 
     /// A packet of it has passed.
     pub fn saw(&mut self, headers: &Headers, replying: bool, now: u64) {
+        let (sender, other) = (usize::from(replying), usize::from(!replying));
+        if headers.protocol != TCP {
+            self.answered |= replying;
+            self.seen = now;
+            return;
+        }
+        let flags = headers.tcp_flags;
+        self.finished[sender] |= flags & FIN != 0;
+        if flags & RST != 0 {
+            self.reset[sender] = true;
+        } else if now > self.seen {
+            // "Who goes on speaking after a RST to it has not been reset."
+            self.reset[other] = false;
+        }
+        // "For TCP that takes a handshake: a target acknowledges every SYN, also one whose sender's
+        // address is forged. A plain ACK of the target belongs to a connection that is older than the
+        // firewall." A reset acknowledges nothing that anybody wants.
+        match flags & (SYN | ACK | RST) {
+            ACK => self.answered |= replying || self.replied,
+            both if both == SYN | ACK => self.replied |= replying,
+            _ => {}
+        }
         self.seen = now;
-        let tcp = headers.protocol == TCP;
-        if tcp {
-            self.fin[usize::from(replying)] |= headers.tcp_flags & FIN != 0;
-            if headers.tcp_flags & RST != 0 || self.fin == [true; 2] {
-                self.state = State::Closing;
-            }
-        }
-        // "A reset is an answer, but not one that makes a connection", and neither is a segment that
-        // acknowledges nothing.
-        let answers = !tcp || headers.tcp_flags & (ACK | RST) == ACK;
-        if replying && answers && !self.answered {
-            self.answered = true;
-            if self.state == State::New {
-                self.state = State::Established;
-            }
-        }
     }
 }
 

@@ -7,13 +7,14 @@ use bridgewall::inventory::model::{Endpoint, Inventory};
 use bridgewall::state::numbers::EndpointNumber;
 
 use super::Reason;
-use super::connections::{Connections, End, State, Timeouts, is_icmp_answer, is_syn, may_open};
+use super::connections::{Connections, End, Timeouts, is_icmp_answer, is_syn, may_open};
 use super::fragments::Fragments;
-use super::frame::{self, Headers, Kind, REACH, check_addresses, is_link_local};
+use super::frame::{self, ARP, Headers, Kind, REACH, check_addresses, is_link_local};
 use super::link;
+use super::neighbour;
 use super::peers::Party;
 use super::policy::{Policy, Side};
-use super::sender::{self, Checked, Own};
+use super::sender::{self, Own};
 use super::sides::{Judgement, Verdict};
 use super::told::{Answer, Said, Spoken, passed, refused, spoken};
 use super::traffic::{Request, TCP};
@@ -115,26 +116,42 @@ impl Firewall {
     /// What `endpoint` sends.
     pub fn sent(&mut self, endpoint: u32, frame: &[u8]) -> Answer {
         let link = link_of(&self.inventory.endpoints[&EndpointNumber(endpoint)]);
-        match sender::check_sent(self.own.get(&endpoint), frame) {
-            Err(reason) => refused(reason),
-            Ok(Checked::LinkUpkeep) => passed(endpoint as u16),
-            Ok(Checked::Genuine) => self.examine(frame, link, |firewall, headers| {
-                check_addresses(headers)?;
-                link::check_authority(headers)?;
-                if link::is_sent_upkeep(headers) {
-                    return Ok(passed(endpoint as u16));
-                }
-                let case = Case {
-                    hook: Hook::From,
-                    endpoint,
-                    link,
-                    mark: 0,
-                    ingress: 0,
-                    headers,
-                    said: Said::default(),
-                };
-                Ok(firewall.answer(case, frame))
-            }),
+        if let Err(reason) = sender::check_sent(self.own.get(&endpoint), frame) {
+            return refused(reason);
+        }
+        if frame::kind(frame) == ARP {
+            return passed(endpoint as u16);
+        }
+        self.examine(frame, link, |firewall, headers| {
+            link::check_authority(headers)?;
+            firewall.check_discovery(headers, link)?;
+            if link::is_sent_upkeep(headers) {
+                return Ok(passed(endpoint as u16));
+            }
+            check_addresses(headers)?;
+            let case = Case {
+                hook: Hook::From,
+                endpoint,
+                link,
+                mark: 0,
+                ingress: 0,
+                headers,
+                said: Said::default(),
+            };
+            Ok(firewall.answer(case, frame))
+        })
+    }
+
+    /// "Neighbour discovery that would leave the link": between an endpoint and the host, or in
+    /// addresses that no router passes on.
+    fn check_discovery(&self, headers: &Headers, link: u32) -> Result<(), Reason> {
+        let destination = headers.destination;
+        if !link::is_neighbour_discovery(headers) || link::stays_on_the_link(destination) {
+            return Ok(());
+        }
+        match self.who(destination, link) {
+            Ok(Party::Endpoint(..) | Party::Host) => Ok(()),
+            _ => Err(Reason::DROP_NEIGHBOUR_DISCOVERY),
         }
     }
 
@@ -152,15 +169,28 @@ impl Firewall {
                 refused(Reason::DROP_MARK)
             };
         }
+        let claims = Claims {
+            link,
+            mark,
+            ingress,
+        };
         if matches!(frame::read(frame), Ok(Kind::Arp)) {
-            return passed(mark);
+            return match neighbour::arp_sender(frame) {
+                Err(reason) => refused(reason),
+                Ok(sender) if self.may_speak_for(&claims, sender.into()) => passed(mark),
+                Ok(_) => refused(Reason::DROP_ARP),
+            };
         }
         self.examine(frame, link, |firewall, headers| {
-            if link::is_received_upkeep(headers) {
-                return Ok(passed(mark));
-            }
+            let upkeep = link::is_received_upkeep(headers);
             if link::is_neighbour_discovery(headers) {
-                return Err(Reason::DROP_NEIGHBOUR_DISCOVERY);
+                if !upkeep {
+                    return Err(Reason::DROP_NEIGHBOUR_DISCOVERY);
+                }
+                firewall.check_claims(&claims, headers, frame)?;
+            }
+            if upkeep {
+                return Ok(passed(mark));
             }
             check_addresses(headers)?;
             let case = Case {
@@ -179,6 +209,31 @@ impl Firewall {
                 ..answer
             })
         })
+    }
+
+    /// Neighbour discovery that reaches an endpoint: from its sender, and about nobody else.
+    fn check_claims(&self, claims: &Claims, headers: &Headers, frame: &[u8]) -> Result<(), Reason> {
+        let source = headers.source;
+        if !source.is_unspecified() && !self.may_speak_for(claims, source) {
+            return Err(Reason::DROP_SOURCE_UNPROVEN);
+        }
+        match neighbour::claimed(headers, frame)? {
+            Some(target) if !self.may_speak_for(claims, target.into()) => {
+                Err(Reason::DROP_NEIGHBOUR_DISCOVERY)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// "A machine on the same link that is not watched may speak for itself, and for nobody who is
+    /// watched; the host may speak for anybody (as a proxy does)."
+    fn may_speak_for(&self, claims: &Claims, address: IpAddr) -> bool {
+        claims.ingress == 0
+            || match self.who(address, claims.link) {
+                Ok(Party::World(_)) => true,
+                Ok(Party::Endpoint(number, _)) => number == u32::from(claims.mark),
+                Ok(Party::Host) | Err(_) => false,
+            }
     }
 
     /// From the bytes to the headers, those of fragments included.
@@ -210,13 +265,14 @@ impl Firewall {
         if is_error(headers) && self.quotes_live_flow(case, frame)? {
             return Ok(case.endpoint as u16);
         }
-        // "The sender's hook judges the sender's side, each receiver's hook the receiver's."
+        // "The sender's hook asks the sender's egress, and the host's ingress; each receiver's hook
+        // asks the receiver's ingress."
         if headers.group {
-            let side = match case.hook {
-                Hook::From => Side::Egress,
-                Hook::To => Side::Ingress,
+            let sides: &[Side] = match case.hook {
+                Hook::From => &[Side::Egress, Side::Ingress],
+                Hook::To => &[Side::Ingress],
             };
-            return self.judge_alone(case, &[side]);
+            return self.judge_alone(case, sides);
         }
         // What has no identifier belongs to no connection.
         if headers.is_icmp() && !asks {
@@ -260,7 +316,7 @@ impl Firewall {
             return Following::Absent;
         }
         if is_syn(headers) {
-            if found.state == State::Closing || found.allowed_by.is_none() {
+            if found.is_closing() || found.allowed_by.is_none() {
                 return Following::Absent; // that one is over: this is another
             }
             if replying {
@@ -360,9 +416,12 @@ impl Firewall {
             return Ok(false);
         };
         let found = found.clone();
-        let receiver = if replying { found.target } else { found.opener };
+        let (receiver, other) = match replying {
+            true => (found.target, found.opener),
+            false => (found.opener, found.target),
+        };
         let entitled = match case.hook {
-            Hook::To => receiver.endpoint == case.endpoint,
+            Hook::To => receiver.endpoint == case.endpoint && case.may_have_seen(other),
             Hook::From => [found.opener, found.target]
                 .iter()
                 .any(|end| end.endpoint == case.endpoint),
@@ -404,15 +463,23 @@ impl Firewall {
     ) -> Result<((End, End), u16), Reason> {
         let (from, to) = self.parties(case)?;
         let request = case.headers.request();
-        let opinion = |side| {
+        // "The host listens too, and has no hook of its own."
+        let mut listener = to;
+        if case.hook == Hook::From && case.headers.group {
+            if !matches!(to, Party::World(_)) {
+                return Err(Reason::DROP_ADDRESS); // "to one address in a frame to many"
+            }
+            listener = Party::Host;
+        }
+        let opinion = |side, to| {
             sides
                 .contains(&side)
                 .then(|| self.policy.opinion(side, from, to, request))
                 .flatten()
         };
         let judged = spoken(&Judgement {
-            egress: opinion(Side::Egress),
-            ingress: opinion(Side::Ingress),
+            egress: opinion(Side::Egress, to),
+            ingress: opinion(Side::Ingress, listener),
         });
         let verdict = judged.verdict;
         case.said.judged = Some(judged);
@@ -468,6 +535,16 @@ impl Firewall {
 }
 
 impl Case<'_> {
+    /// "Its sender can have seen that packet: of a connection between two ends on this host the other
+    /// end or the host, of one with the outside anybody there, for any router may be on the way."
+    fn may_have_seen(&self, other: End) -> bool {
+        match self.ingress {
+            0 => true,
+            _ if other.endpoint != 0 => u32::from(self.mark) == other.endpoint,
+            _ => !other.is_host,
+        }
+    }
+
     /// "The sender's hook knows the sender, the receiver's knows itself and, by the mark, what endpoint
     /// sent it."
     fn is_party(&self, opener: &End, target: &End, replying: bool) -> bool {
@@ -484,6 +561,13 @@ impl Case<'_> {
             }
         }
     }
+}
+
+/// What says who speaks: the interface a packet came in by (0: none), and its mark.
+struct Claims {
+    link: u32,
+    mark: u16,
+    ingress: u32,
 }
 
 impl End {
@@ -513,9 +597,10 @@ enum Changed {
 }
 
 /// What an error is about. "Errors go to who sent the packet, and never speak of later fragments"
-/// (RFC 1122, 3.2.2), nor of errors.
+/// (RFC 1122, 3.2.2), nor of errors. What pads the frame is no part of it.
 fn read_quotation(error: &Headers, frame: &[u8]) -> Result<Headers, Reason> {
     let offset = error.transport + 8;
+    let frame = &frame[..error.transport + error.length];
     if offset > REACH {
         return Err(Reason::DROP_PULL_FAILED);
     }

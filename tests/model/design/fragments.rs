@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::Reason;
-use super::frame::{Fragment, Headers, is_link_local};
+use super::frame::{ETHERNET, Fragment, Headers, is_link_local};
 use super::link::is_neighbour_discovery;
 use super::transport::{self, ACK};
 
@@ -97,7 +97,13 @@ impl Fragments {
 /// No overlap at the end of all packets, no hole that only another fragment could fill wrongly.
 fn check(headers: &Headers, fragment: Fragment) -> Result<(), Reason> {
     let length = headers.transport + headers.length - fragment.start;
-    let beyond_all = fragment.offset + length > LONGEST_PACKET;
+    // What the length of the whole counts too: the IPv4 header, or the extension headers that are
+    // not part of the fragments.
+    let before = match headers.is_v6() {
+        true => fragment.start - ETHERNET - 40 - 8,
+        false => fragment.start - ETHERNET,
+    };
+    let beyond_all = before + fragment.offset + length > LONGEST_PACKET;
     if headers.length == 0 || beyond_all || fragment.more && !length.is_multiple_of(8) {
         return Err(Reason::DROP_FRAGMENT);
     }

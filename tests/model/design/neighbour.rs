@@ -1,11 +1,11 @@
 //! "IPv6 neighbour discovery and ARP pass where they are genuine": where they speak for nobody but the
 //! endpoint itself.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Reason;
-use super::frame::{ETHERNET, ipv4_at, ipv6_at, u16_at};
-use super::sender::{Checked, Own};
+use super::frame::{ETHERNET, Headers, ipv4_at, ipv6_at, u16_at};
+use super::sender::Own;
 use super::traffic::ICMPV6;
 
 const HOP_BY_HOP: u8 = 0;
@@ -17,19 +17,16 @@ const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
 
-const LISTENER_QUERY: u8 = 130;
-/// Report, done, report of version 2.
-const LISTENER: [u8; 3] = [131, 132, 143];
+/// Query, report, done, report of version 2.
+const LISTENER: [u8; 4] = [130, 131, 132, 143];
 const ROUTER_ALERT: u8 = 5;
 
 const NONCE: u8 = 14;
 
 /// RFC 826, RFC 5227: a request or reply whose sender is the endpoint; a probe has no sender yet, and
 /// may only ask for the endpoint's own address.
-pub fn check_arp(own: &Own, frame: &[u8]) -> Result<Checked, Reason> {
-    let Some(arp) = frame.get(ETHERNET..ETHERNET + 28) else {
-        return Err(Reason::DROP_TRUNCATED);
-    };
+pub fn check_arp(own: &Own, frame: &[u8]) -> Result<(), Reason> {
+    let arp = arp(frame)?;
     let (sender, target) = (ipv4_at(arp, 14), ipv4_at(arp, 24));
     let operation = u16_at(arp, 6);
     let ethernet_and_ipv4 = arp[..6] == [0, 1, 8, 0, 6, 4];
@@ -41,20 +38,39 @@ pub fn check_arp(own: &Own, frame: &[u8]) -> Result<Checked, Reason> {
         && matches!(operation, 1 | 2)
         && arp[8..14] == own.mac
         && own.has(speaks_for);
-    genuine
-        .then_some(Checked::LinkUpkeep)
-        .ok_or(Reason::DROP_ARP)
+    genuine.then_some(()).ok_or(Reason::DROP_ARP)
+}
+
+/// Who an ARP message says that it is from.
+pub fn arp_sender(frame: &[u8]) -> Result<Ipv4Addr, Reason> {
+    Ok(ipv4_at(arp(frame)?, 14))
+}
+
+fn arp(frame: &[u8]) -> Result<&[u8], Reason> {
+    frame
+        .get(ETHERNET..ETHERNET + 28)
+        .ok_or(Reason::DROP_TRUNCATED)
+}
+
+/// Whom neighbour discovery that somebody else sent claims to be: "an advertisement says this is me,
+/// and so does a probe for a duplicate".
+pub fn claimed(headers: &Headers, frame: &[u8]) -> Result<Option<Ipv6Addr>, Reason> {
+    let probes = headers.icmp_type == SOLICITATION && headers.source.is_unspecified();
+    if headers.icmp_type != ADVERTISEMENT && !probes {
+        return Ok(None);
+    }
+    match frame.get(headers.transport..headers.transport + 24) {
+        Some(message) => Ok(Some(ipv6_at(message, 8))),
+        None => Err(Reason::DROP_TRUNCATED),
+    }
 }
 
 /// Neighbour discovery and membership messages. `None`: it is neither. The source is the endpoint's
 /// own or unspecified.
-pub fn check_ipv6(own: &Own, frame: &[u8]) -> Option<Result<Checked, Reason>> {
+pub fn check_ipv6(own: &Own, frame: &[u8]) -> Option<Result<(), Reason>> {
     let next = frame[ETHERNET + 6];
     if next == HOP_BY_HOP {
-        return Some(match membership(frame)? {
-            LISTENER_QUERY => Err(Reason::DROP_MULTICAST_QUERY),
-            _ => Ok(Checked::LinkUpkeep),
-        });
+        return is_membership(frame).then_some(Ok(()));
     }
     let discovery = ROUTER_SOLICITATION..=REDIRECT;
     if next != ICMPV6 || frame.len() < PAYLOAD + 8 || !discovery.contains(&frame[PAYLOAD]) {
@@ -62,7 +78,7 @@ pub fn check_ipv6(own: &Own, frame: &[u8]) -> Option<Result<Checked, Reason>> {
     }
     Some(match frame[PAYLOAD] {
         ROUTER_ADVERTISEMENT | REDIRECT => Err(Reason::DROP_ROUTER_ADVERTISEMENT),
-        _ if is_genuine(own, frame) => Ok(Checked::LinkUpkeep),
+        _ if is_genuine(own, frame) => Ok(()),
         _ => Err(Reason::DROP_NEIGHBOUR_DISCOVERY),
     })
 }
@@ -125,14 +141,14 @@ fn are_options_genuine(own: &Own, mut options: &[u8], most: usize) -> bool {
     options.is_empty()
 }
 
-/// The type of a multicast listener message, told by its form (RFC 3810, 5): behind one hop-by-hop
-/// header with a router alert, which comes first or after two bytes of padding.
-fn membership(frame: &[u8]) -> Option<u8> {
-    let message = frame.get(PAYLOAD..PAYLOAD + 16)?;
+/// A multicast listener message, told by its form (RFC 3810, 5): behind one hop-by-hop header with a
+/// router alert, which comes first or after two bytes of padding.
+fn is_membership(frame: &[u8]) -> bool {
+    let Some(message) = frame.get(PAYLOAD..PAYLOAD + 16) else {
+        return false;
+    };
     let alert = message[2] == ROUTER_ALERT || message[4] == ROUTER_ALERT;
     let to_a_group = frame[ETHERNET + 24] == 0xff;
     let form = message[0] == ICMPV6 && message[1] == 0 && frame[ETHERNET + 7] == 1;
-    let kind = message[8];
-    let known = kind == LISTENER_QUERY || LISTENER.contains(&kind);
-    (form && alert && to_a_group && known).then_some(kind)
+    form && alert && to_a_group && LISTENER.contains(&message[8])
 }

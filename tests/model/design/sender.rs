@@ -60,17 +60,8 @@ impl Own {
     }
 }
 
-/// What becomes of a frame at its sender.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Checked {
-    /// Genuine, and no policy speaks of it.
-    LinkUpkeep,
-    /// From who it says; may it talk?
-    Genuine,
-}
-
 /// What an endpoint sends; nobody has said yet whose interface it is where it has nothing of its own.
-pub fn check_sent(own: Option<&Own>, frame: &[u8]) -> Result<Checked, Reason> {
+pub fn check_sent(own: Option<&Own>, frame: &[u8]) -> Result<(), Reason> {
     let own = own.ok_or(Reason::DROP_ENDPOINT_UNNAMED)?;
     if frame.len() < SHORTEST {
         return Err(Reason::DROP_TRUNCATED);
@@ -79,7 +70,7 @@ pub fn check_sent(own: Option<&Own>, frame: &[u8]) -> Result<Checked, Reason> {
         return Err(Reason::DROP_SOURCE_MAC);
     }
     match kind(frame) {
-        IPV4 if own.has(ipv4_at(frame, ETHERNET + 12)) => Ok(Checked::Genuine),
+        IPV4 if own.has(ipv4_at(frame, ETHERNET + 12)) => Ok(()),
         IPV4 => Err(Reason::DROP_SOURCE_IPV4),
         IPV6 => check_ipv6(own, frame),
         ARP => neighbour::check_arp(own, frame),
@@ -89,7 +80,7 @@ pub fn check_sent(own: Option<&Own>, frame: &[u8]) -> Result<Checked, Reason> {
 }
 
 /// "What may be sent from the unspecified address: only link upkeep, which is told by its form."
-fn check_ipv6(own: &Own, frame: &[u8]) -> Result<Checked, Reason> {
+fn check_ipv6(own: &Own, frame: &[u8]) -> Result<(), Reason> {
     if frame.len() < ETHERNET + IPV6_HEADER {
         return Err(Reason::DROP_TRUNCATED);
     }
@@ -103,7 +94,7 @@ fn check_ipv6(own: &Own, frame: &[u8]) -> Result<Checked, Reason> {
     if source.is_unspecified() {
         return Err(Reason::DROP_SOURCE_IPV6);
     }
-    Ok(Checked::Genuine)
+    Ok(())
 }
 
 /// What reaches an endpoint: is the frame for it?

@@ -30,9 +30,10 @@ use crate::design::connections::Timeouts;
 
 /// Far apart, so that no case is about a matter of seconds: time passes in steps of [`TICK`].
 pub const TIMEOUTS: Timeouts = Timeouts {
-    new: 150,
-    closing: 250,
+    tcp_new: 150,
+    tcp_closing: 250,
     icmp: 350,
+    udp_new: 450,
     udp: 550,
     other: 750,
     tcp: 1050,
@@ -40,6 +41,9 @@ pub const TIMEOUTS: Timeouts = Timeouts {
 
 /// Seconds that pass at once.
 pub const TICK: u64 = 100;
+
+/// Endpoints' numbers in all cases are not greater.
+const MOST_ENDPOINTS: u32 = 16;
 
 const MARK_SHIFT: u32 = 16;
 /// Bits of the mark that are not ours, and must stay as they are.
@@ -50,6 +54,8 @@ const PASS: u32 = u32::MAX;
 const SHOT: u32 = 2;
 
 const BODIES: [&str; 3] = ["from_endpoint_body", "to_endpoint_body", "drop_body"];
+/// The daemon's: no packet gets there.
+const SWEEP: &str = "sweep_body";
 const TEMPLATES: [&str; 2] = ["from_endpoint", "to_endpoint"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +92,7 @@ impl Kernel {
     pub fn load(path: &Path) -> Self {
         let object = std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let bodies = leak(
-            open(&object, &TEMPLATES)
+            open(&object, &[&TEMPLATES[..], &[SWEEP]].concat())
                 .load()
                 .expect("load: this needs root"),
         );
@@ -131,8 +137,12 @@ impl Kernel {
 
     /// Before a new case: no connections, no numbers in use but those of the policy that still judges.
     pub fn begin(&mut self, observed: bool) {
-        for table in ["flows", "new_flows", "fragments"] {
+        for table in ["flows", "fragments"] {
             self.maps.clear(table);
+        }
+        for endpoint in 0..=MOST_ENDPOINTS {
+            let nothing = abi::flow_accounts::default();
+            self.maps.set("accounts", &endpoint, &nothing);
         }
         let flags = if observed {
             abi::observe_flag::OBSERVE_ALLOWED.0
@@ -221,10 +231,8 @@ impl Kernel {
 
     /// Time passes.
     pub fn wait(&self, seconds: u64) {
-        for table in ["flows", "new_flows"] {
-            self.maps
-                .age(table, seconds, |flow: &mut abi::flow| &mut flow.last_seen);
-        }
+        self.maps
+            .age("flows", seconds, |flow: &mut abi::flow| &mut flow.last_seen);
         self.maps
             .age("fragments", seconds, |first: &mut abi::fragment| {
                 &mut first.seen
@@ -246,7 +254,7 @@ impl Kernel {
 }
 
 fn load_template(object: &[u8], maps: &Maps, constants: &abi::endpoint_constants) -> Template {
-    let mut open = open(object, &BODIES);
+    let mut open = open(object, &[&BODIES[..], &[SWEEP]].concat());
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         if let Some(shared) = maps.shared(&name) {
@@ -280,9 +288,10 @@ fn open(object: &[u8], without: &[&str]) -> OpenObject {
             let settings = &mut data.settings;
             settings.mark_shift = MARK_SHIFT;
             settings.event_burst = u32::MAX;
-            settings.timeout_new = TIMEOUTS.new as u32;
-            settings.timeout_closing = TIMEOUTS.closing as u32;
+            settings.timeout_tcp_new = TIMEOUTS.tcp_new as u32;
+            settings.timeout_tcp_closing = TIMEOUTS.tcp_closing as u32;
             settings.timeout_icmp = TIMEOUTS.icmp as u32;
+            settings.timeout_udp_new = TIMEOUTS.udp_new as u32;
             settings.timeout_udp = TIMEOUTS.udp as u32;
             settings.timeout_other = TIMEOUTS.other as u32;
             settings.timeout_tcp = TIMEOUTS.tcp as u32;
