@@ -1,13 +1,12 @@
 //! `bridgewall.toml`: how the daemon runs, as opposed to what it enforces. A missing file means the
 //! defaults; `config/bridgewall.toml` documents every key.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+mod read;
 
-use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::inventory::model::MacAddress;
@@ -17,12 +16,10 @@ mod limits;
 
 use limits::within;
 pub use limits::{Limits, Timeouts};
+pub use read::ConfigError;
 
 /// Where the configuration is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/bridgewall/bridgewall.toml";
-
-/// Longest configuration file that is read, in bytes.
-const FILE_LIMIT: u64 = 1 << 20;
 
 /// Everything about how the daemon runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -236,111 +233,6 @@ impl Default for Events {
         Self { burst: 10 }
     }
 }
-
-/// Why the configuration is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    path: PathBuf,
-    message: String,
-    help: &'static str,
-    place: Option<Box<(String, std::ops::Range<usize>)>>,
-}
-
-impl Config {
-    /// Reads a file; without one, the one at [`DEFAULT_PATH`], which may be missing.
-    ///
-    /// # Errors
-    /// The file cannot be read, or says something wrong.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let named = path.unwrap_or(Path::new(DEFAULT_PATH));
-        match read(named) {
-            Ok(text) => Self::parse(named, &text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_none() => {
-                Ok(Self::default())
-            }
-            Err(error) => Err(ConfigError {
-                path: named.to_owned(),
-                message: format!("cannot be read: {error}"),
-                help: "name another file with --config, or leave it out for the defaults",
-                place: None,
-            }),
-        }
-    }
-
-    /// Reads the text of a file.
-    ///
-    /// # Errors
-    /// It says something wrong.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let refuse = |message, place| ConfigError {
-            path: path.to_owned(),
-            message,
-            help: "every key and its default stand in the bridgewall.toml that is installed",
-            place,
-        };
-        let config: Self = toml::from_str(text).map_err(|error| {
-            let place = error.span().map(|span| Box::new((text.to_owned(), span)));
-            refuse(error.message().to_owned(), place)
-        })?;
-        config
-            .limits
-            .check()
-            .map_err(|message| refuse(message, None))?;
-        Ok(config)
-    }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    use io::Read;
-
-    let mut text = String::new();
-    let mut file = fs::File::open(path)?.take(FILE_LIMIT + 1);
-    file.read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_LIMIT {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it is longer than {FILE_LIMIT} bytes"),
-        ));
-    }
-    Ok(text)
-}
-
-impl ConfigError {
-    /// For people: the line, a marker, and what to do.
-    #[must_use]
-    pub fn render(&self, color: bool) -> String {
-        let path = self.path.display().to_string();
-        let renderer = if color {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
-        let title = Level::ERROR.primary_title(self.message.as_str());
-        let help = Level::HELP.message(self.help);
-        let group = match self.place.as_deref() {
-            Some((text, span)) => title.element(
-                Snippet::source(text.as_str())
-                    .path(path.as_str())
-                    .annotation(AnnotationKind::Primary.span(span.clone())),
-            ),
-            None => title.element(Origin::path(path.as_str())),
-        };
-        renderer.render(&[group.element(help)])
-    }
-}
-
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.path.display())?;
-        if let Some((text, span)) = self.place.as_deref() {
-            let before = text.get(..span.start).unwrap_or_default();
-            write!(f, ":{}", before.matches('\n').count() + 1)?;
-        }
-        write!(f, ": {}", self.message)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     let path = PathBuf::deserialize(deserializer)?;

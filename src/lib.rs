@@ -15,6 +15,7 @@ pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod control;
+mod fault;
 pub mod inventory;
 pub mod kernel;
 pub mod netlink;

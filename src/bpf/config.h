@@ -45,6 +45,9 @@ const volatile struct settings {
     .flows_of_endpoint = {4096, 32768},
 };
 
+/* What the maps must look like for these programs: compared with what is pinned before it is adopted. */
+const volatile __u32 layout_version = LAYOUT_VERSION;
+
 /*
  * Types that stand in no map's definition, but that the daemon reads: this constant puts them where
  * the build finds them when it generates the Rust types. Nothing reads or writes it.

@@ -27,6 +27,7 @@ use self::output::Output;
 use crate::config::{Config, DEFAULT_SOCKET};
 use crate::control::client::Client;
 use crate::control::protocol::{Request, Response};
+use crate::policy::Trust;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -151,7 +152,12 @@ pub fn main() -> ExitCode {
 
 impl Global {
     fn config(&self) -> Result<Config, Failure> {
-        Config::load(self.config.as_deref()).map_err(Failure::Config)
+        Config::load(self.config.as_deref(), Trust::Any).map_err(Failure::Config)
+    }
+
+    /// For what changes the host: nobody but root may have a say in it.
+    fn trusted_config(&self) -> Result<Config, Failure> {
+        Config::load(self.config.as_deref(), Trust::RootOnly).map_err(Failure::Config)
     }
 
     /// As told; else as configured; else the default, so that a broken configuration file does not
@@ -160,9 +166,8 @@ impl Global {
         match (&self.socket, &self.config) {
             (Some(socket), _) => Ok(socket.clone()),
             (None, Some(_)) => Ok(self.config()?.control.socket),
-            (None, None) => Ok(
-                Config::load(None).map_or(DEFAULT_SOCKET.into(), |config| config.control.socket)
-            ),
+            (None, None) => Ok(Config::load(None, Trust::Any)
+                .map_or(DEFAULT_SOCKET.into(), |config| config.control.socket)),
         }
     }
 

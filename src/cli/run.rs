@@ -51,7 +51,7 @@ impl Run {
 
     /// What the command line says goes before what the file says.
     fn config(self, global: &Global) -> Result<Config, Failure> {
-        let mut config = global.config()?;
+        let mut config = global.trusted_config()?;
         if let Some(policy) = self.policy {
             config.policy = absolute(policy)?;
         }

@@ -10,7 +10,9 @@ use super::output::{Output, Style};
 use super::text::{bytes, count, duration, number};
 use super::{Answer, Failure, Global};
 use crate::control::protocol::{Request, Response};
-use crate::control::report::{DockerState, FlowStatus, MapStatus, OpenedBy, StatusReport};
+use crate::control::report::{
+    DockerState, FlowStatus, MapStatus, OpenedBy, StatusReport, TroubleStatus,
+};
 use crate::control::time::UnixTime;
 use crate::observe::line::printable;
 
@@ -110,6 +112,7 @@ fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
     flows(&mut page, report);
     drops(&mut page, report);
     events(&mut page, report);
+    troubles(&mut page, &report.troubles);
     memory(&mut page, &report.maps);
     page.text
 }
@@ -249,6 +252,37 @@ fn events(page: &mut Page, report: &StatusReport) {
         }
     }
     page.line("events", &text);
+}
+
+/// What went wrong since the daemon started; nothing if nothing did.
+fn troubles(page: &mut Page, troubles: &TroubleStatus) {
+    let text = [
+        (
+            troubles.policies_refused,
+            "policy refused",
+            "policies refused",
+        ),
+        (
+            troubles.kernel_failures,
+            "change that the kernel did not take",
+            "changes that the kernel did not take",
+        ),
+        (troubles.saves_failed, "file not saved", "files not saved"),
+        (
+            troubles.clients_refused,
+            "client turned away",
+            "clients turned away",
+        ),
+        (troubles.requests_refused, "bad request", "bad requests"),
+    ]
+    .into_iter()
+    .filter(|(times, ..)| *times > 0)
+    .map(|(times, one, many)| format!("{} {}", number(times), if times == 1 { one } else { many }))
+    .collect::<Vec<_>>()
+    .join(", ");
+    if !text.is_empty() {
+        page.line("so far", &text);
+    }
 }
 
 fn memory(page: &mut Page, maps: &[MapStatus]) {

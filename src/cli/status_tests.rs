@@ -3,7 +3,7 @@ use pretty_assertions::assert_eq;
 use super::*;
 use crate::control::report::{
     AttachStatus, CrowdedAccount, DockerStatus, DropCount, EndpointCounts, EventStatus, FlowStatus,
-    PolicyStatus,
+    PolicyStatus, TroubleStatus,
 };
 
 const STARTED: UnixTime = UnixTime::new(1_795_000_000, 0);
@@ -62,6 +62,7 @@ fn healthy() -> StatusReport {
         maps: vec![map("flows", Some(3), 131_072), map("events", None, 1 << 20)],
         drops: Vec::new(),
         events: EventStatus::default(),
+        troubles: TroubleStatus::default(),
     }
 }
 
@@ -171,4 +172,18 @@ fn the_json_has_what_programs_are_promised() {
     assert_eq!(value["endpoints"]["armed"], 3);
     assert_eq!(value["healthy"], true);
     assert_eq!(value["docker"]["state"], "connected");
+}
+
+#[test]
+fn what_went_wrong_so_far_has_a_line() {
+    let mut report = healthy();
+    report.troubles.policies_refused = 1;
+    report.troubles.requests_refused = 1_200;
+    let page = render(&report, NOW, Style::PLAIN);
+    let line = page.lines().find(|line| line.starts_with("so far"));
+    let line = line.unwrap_or_else(|| panic!("{page}"));
+    assert!(
+        line.contains("1 policy refused, ") && line.ends_with("bad requests"),
+        "{line}"
+    );
 }

@@ -1,6 +1,9 @@
 use pretty_assertions::assert_eq;
 
+use std::path::Path;
+
 use super::*;
+use crate::policy::Trust;
 
 const INSTALLED: &str = include_str!("../../config/bridgewall.toml");
 
@@ -64,7 +67,8 @@ fn an_empty_file_means_the_defaults() {
 
 #[test]
 fn a_missing_file_means_the_defaults_only_if_nobody_named_it() {
-    let error = Config::load(Some(Path::new("/nonexistent/bridgewall.toml"))).expect_err("named");
+    let error = Config::load(Some(Path::new("/nonexistent/bridgewall.toml")), Trust::Any)
+        .expect_err("named");
     assert!(
         error.to_string().contains("/nonexistent/bridgewall.toml"),
         "{error}"
@@ -188,4 +192,54 @@ fn docker_bridges_are_managed_and_others_are_not() {
     let config = parse("[bridges]\nexcluded = [\"docker*\"]").expect("valid");
     assert!(!config.bridges.manages("docker0"));
     assert!(config.bridges.manages("br-0123456789ab"));
+}
+
+/// Tables nest in many ways; none may use up the stack.
+#[test]
+fn no_depth_of_nesting_uses_up_the_stack() {
+    let texts = [
+        format!("policy = {}", "[".repeat(100_000)),
+        format!("policy = {}", "{a=".repeat(100_000)),
+        format!("policy = {}", "{a.b.c.d.e=".repeat(50_000)),
+        format!("[{}]", vec!["a"; 100_000].join(".")),
+        format!("{} = 1", vec!["a"; 100_000].join(".")),
+    ];
+    let small = std::thread::Builder::new().stack_size(256 << 10);
+    let thread = small.spawn(move || texts.map(|text| refusal(&text)));
+    let refusals = thread.expect("a thread").join().expect("no overflow");
+    for refusal in refusals {
+        assert!(refusal.contains("nested too deeply"), "{refusal}");
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_reported_in_the_order_of_the_file() {
+    let text = "\
+attach = \"xdp\"
+polcy = \"/a\"
+
+[limits]
+flows = 1
+endpoints = 0
+rules = 100
+
+[[interfaces]]
+name = \"tap0\"
+mac = \"ff:ff:ff:ff:ff:ff\"
+
+[[interfaces]]
+name = \"a/b\"
+mac = \"02:00:00:00:00:01\"
+";
+    let refusal = refusal(text);
+    let lines: Vec<_> = refusal
+        .lines()
+        .filter_map(|line| line.split(':').nth(1)?.parse::<u32>().ok())
+        .collect();
+    assert_eq!(lines, [1, 2, 5, 6, 11, 14], "{refusal}");
+}
+
+#[test]
+fn errors_of_grammar_are_reported_with_their_line() {
+    assert!(refusal("attach = \"tcx\"\npolicy = /etc\n").starts_with("bridgewall.toml:2:"));
 }

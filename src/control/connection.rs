@@ -35,6 +35,7 @@ pub(super) async fn serve(stream: UnixStream, peer: UCred, house: Rc<House>) {
             Ok(request) => request,
             Err(NoRequest::Gone) => return,
             Err(NoRequest::Bad(response, more)) => {
+                house.tally.refuse_request();
                 if send(&mut write, &response, house.limits.write_timeout).await && more {
                     continue;
                 }
@@ -50,6 +51,7 @@ pub(super) async fn serve(stream: UnixStream, peer: UCred, house: Rc<House>) {
                     .map_or_else(String::new, |pid| format!(", process {pid}"))
             );
             if peer.uid() != 0 {
+                house.tally.refuse_request();
                 let response = Response::error(
                     ErrorKind::NotRoot,
                     format!("`{}` is for root: use sudo", request.name()),
@@ -156,6 +158,7 @@ fn parse(line: &[u8]) -> Result<Request, Response> {
 async fn monitor(watch: Watch, mut reader: Reader, mut write: OwnedWriteHalf, house: &Rc<House>) {
     let limit = house.limits.write_timeout;
     let Some(_seat) = house.monitor_seat() else {
+        house.tally.refuse_client();
         let response = Response::error(
             ErrorKind::Busy,
             "too many clients watch already: end some `bridgewall monitor`, and try again",

@@ -10,4 +10,5 @@ pub mod report;
 pub mod server;
 pub mod service;
 mod socket;
+pub mod tally;
 pub mod time;

@@ -38,6 +38,8 @@ pub struct StatusReport {
     pub drops: Vec<DropCount>,
     /// Events, and what became of those that nobody saw.
     pub events: EventStatus,
+    /// What was refused, and what failed.
+    pub troubles: TroubleStatus,
 }
 
 /// The policy that judges, and the last one that was refused.
@@ -207,6 +209,21 @@ pub struct EventStatus {
     pub lost_limited: u64,
     /// Not told to a client that was too slow.
     pub lost_slow: u64,
+}
+
+/// What was refused, and what failed, since the daemon started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TroubleStatus {
+    /// Policies that were refused.
+    pub policies_refused: u64,
+    /// Changes that the kernel did not take, in whole or in part.
+    pub kernel_failures: u64,
+    /// Files that could not be written to the state directory.
+    pub saves_failed: u64,
+    /// Clients of the control socket that were turned away: there were too many.
+    pub clients_refused: u64,
+    /// Requests that were malformed, too long, too slow, or not for who sent them.
+    pub requests_refused: u64,
 }
 
 /// Packets and bytes.

@@ -17,6 +17,7 @@ use super::connection;
 use super::protocol::{ErrorKind, Listing, Question, Response};
 use super::service;
 use super::socket::{self, SocketError};
+use super::tally::Tally;
 use crate::observe::hub::Hub;
 
 /// What the server wants of the one writer.
@@ -122,6 +123,7 @@ impl Server {
         group: &str,
         limits: Limits,
         hub: Arc<Hub>,
+        tally: Arc<Tally>,
         deliver: Deliver,
     ) -> Result<Self, ServerError> {
         let listener = socket::listen(path, group)?;
@@ -139,6 +141,7 @@ impl Server {
                 let house = Rc::new(House {
                     limits,
                     hub,
+                    tally,
                     deliver,
                     clients: Cell::new(0),
                     monitors: Cell::new(0),
@@ -187,6 +190,7 @@ impl Drop for Server {
 pub(super) struct House {
     pub limits: Limits,
     pub hub: Arc<Hub>,
+    pub tally: Arc<Tally>,
     deliver: Deliver,
     clients: Cell<usize>,
     monitors: Cell<usize>,
@@ -343,6 +347,9 @@ fn greet(stream: UnixStream, house: &Rc<House>) {
                 drop(seat);
             });
         }
-        None => connection::turn_away(&stream),
+        None => {
+            house.tally.refuse_client();
+            connection::turn_away(&stream);
+        }
     }
 }

@@ -10,6 +10,7 @@ use libbpf_rs::MapHandle;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::error::{Error, Result};
+use crate::fault;
 use crate::state::actual::Active;
 
 /// The `active` map's only value.
@@ -29,6 +30,8 @@ unsafe impl Sync for ActiveWord {}
 impl ActiveWord {
     pub(super) fn map(map: &MapHandle) -> Result<Self> {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        fault::step("map the active word")
+            .map_err(|error| Error::io("map the active word into memory", &error))?;
         // SAFETY: a new mapping, at an address of the kernel's choice, of a map whose only value has
         // the length that is mapped.
         let page = unsafe {

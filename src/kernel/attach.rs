@@ -4,7 +4,7 @@
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 
-use libbpf_rs::{MapCore as _, MapHandle};
+use libbpf_rs::MapHandle;
 
 use super::abi;
 use super::discipline;
@@ -133,7 +133,7 @@ pub(super) fn find(
         return Ok(None);
     }
     let pinned = pinned_constants(pins, ifindex)?;
-    let bodies = map_id(bodies)?;
+    let bodies = maps::id(bodies)?;
     let runs = |hook: &Hook, fits: &dyn Fn(&ProgramInfo) -> bool| hook.running().any(fits);
     // The constants are those of a direction if its program reads them from that very map.
     let constants = pinned.filter(|(id, _)| {
@@ -177,13 +177,7 @@ fn pinned_constants(pins: &Pins, ifindex: u32) -> Result<Option<(u32, TemplateCo
     let Some(raw) = maps::get::<_, abi::endpoint_constants>(&map, &0_u32)? else {
         return Ok(None);
     };
-    Ok(Some((map_id(&map)?, encode::constants_back(&raw))))
-}
-
-fn map_id(map: &MapHandle) -> Result<u32> {
-    map.info()
-        .map(|info| info.info.id)
-        .map_err(|error| Error::bpf("read a map's number", &error))
+    Ok(Some((maps::id(&map)?, encode::constants_back(&raw))))
 }
 
 /// Makes these the programs of an interface, in place of those that are there. What another mechanism

@@ -11,6 +11,7 @@ use super::error::{Error, Result};
 use super::pins::Pins;
 use super::sys::{self, Direction};
 use super::template::Template;
+use crate::fault;
 use crate::netlink::Netlink;
 
 /// Makes sure that an interface has one, and remembers whether it is ours.
@@ -47,6 +48,8 @@ pub(super) fn release(pins: &Pins, interface: Interface<'_>) -> Result<()> {
 
 /// How many filters there are, anybody's, in both directions. An interface that is gone has none.
 fn filters(interface: Interface<'_>) -> Result<usize> {
+    fault::step("list filters")
+        .map_err(|error| Error::io(format!("list the filters of {interface}"), &error))?;
     let action = format!("list the filters of {interface}");
     let failed = |error| Error::found(action.clone(), format!("{error}"));
     let index = i32::try_from(interface.index)

@@ -6,7 +6,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject, ProgramMut, libbpf_sys};
+use libbpf_rs::{
+    MapCore, MapFlags, MapHandle, MapType, OpenMap, OpenObject, ProgramMut, libbpf_sys,
+};
 
 use super::abi;
 use super::accounts::Accounts;
@@ -18,6 +20,7 @@ use super::pins::{LAYOUT, Pins};
 use super::settings::KernelSettings;
 use super::skeleton::{BridgewallSkelBuilder, OpenBridgewallSkel};
 use super::sys;
+use crate::fault;
 use crate::state::actual::Active;
 
 /// What was found when the kernel part was opened.
@@ -50,6 +53,8 @@ pub(super) struct Loaded {
     pub(super) sweep_body: OwnedFd,
     /// The settings of the bodies, which templates may read too.
     pub(super) settings: MapHandle,
+    /// Which layout the maps have.
+    pub(super) layout: u32,
     /// Sets that interfaces may still use, oldest first.
     pub(super) predecessors: Vec<u32>,
     pub(super) adoption: Adoption,
@@ -70,19 +75,22 @@ pub(super) fn open_skeleton(
 pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
     let mut storage = MaybeUninit::uninit();
     let mut skeleton = open_skeleton(&mut storage)?;
-    configure(&mut skeleton, settings)?;
+    let ours = configure(&mut skeleton, settings)?;
 
     let mut predecessors = pins.complete_sets()?;
     let mut adoption = Adoption::Fresh;
     let mut adopted = None;
     if let Some(newest) = predecessors.last().copied() {
-        match adopt(pins, newest, &skeleton)? {
+        match adopt(pins, newest, &skeleton, ours)? {
             Fit::Fits(maps) => {
                 adoption = Adoption::Adopted;
                 predecessors.pop();
                 adopted = Some(*maps);
             }
-            Fit::Differs(reason) => adoption = Adoption::Replaced(reason),
+            Fit::Differs(reason) => {
+                share(pins, newest, &mut skeleton, ours)?;
+                adoption = Adoption::Replaced(reason);
+            }
         }
     }
     if let Some(maps) = &adopted {
@@ -95,6 +103,7 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
         }
     }
 
+    step("load the programs")?;
     let skeleton = skeleton.load().map_err(|error| {
         Error::bpf("load the programs (see the log for the verifier's)", &error)
     })?;
@@ -104,9 +113,9 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
             let set = predecessors.last().map_or(1, |last| last + 1);
             let maps = pin_new(pins, set, skeleton.object())?;
             if let Some(before) = predecessors.last() {
-                carry_on(pins, *before, &maps, &Accounts::map(&maps.accounts)?)?;
+                carry_on(pins, *before, &maps, &Accounts::map(&maps.accounts)?, ours)?;
             }
-            complete(pins, set)?;
+            complete(pins, set, ours)?;
             maps
         }
     };
@@ -139,14 +148,15 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
         maps,
         sweep_body,
         settings,
+        layout: ours,
         predecessors,
         adoption,
         verified,
     })
 }
 
-/// Sizes and settings; the templates stay out.
-fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -> Result<()> {
+/// Sizes and settings; the templates stay out. Returns the layout that the programs are made for.
+fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -> Result<u32> {
     for mut map in skeleton.open_object_mut().maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         if let Some(entries) = settings.entries(&name) {
@@ -181,7 +191,7 @@ fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -
         flows: by_stage(limits.new_flows, limits.flows),
         flows_of_endpoint: by_stage(limits.new_flows_per_endpoint, limits.flows_per_endpoint),
     };
-    Ok(())
+    Ok(data.layout_version)
 }
 
 /// In the order of `enum flow_stage`.
@@ -198,9 +208,8 @@ enum Fit {
 }
 
 /// Opens a pinned set, if it is as the programs want it.
-fn adopt(pins: &Pins, set: u32, skeleton: &OpenBridgewallSkel<'_>) -> Result<Fit> {
+fn adopt(pins: &Pins, set: u32, skeleton: &OpenBridgewallSkel<'_>, ours: u32) -> Result<Fit> {
     let found = layout(pins, set)?;
-    let ours = abi::layout::LAYOUT_VERSION.0;
     if found != ours {
         return Ok(Fit::Differs(format!(
             "its layout is {found}, and ours {ours}"
@@ -211,37 +220,75 @@ fn adopt(pins: &Pins, set: u32, skeleton: &OpenBridgewallSkel<'_>) -> Result<Fit
         if !Maps::NAMES.contains(&name.as_str()) {
             continue;
         }
-        let path = pins.map(set, &name);
-        if !path.exists() {
-            return Ok(Fit::Differs(format!("map {name} is missing")));
-        }
-        let pinned = open_map(pins, set, &name)?;
-        let info = pinned
-            .info()
-            .map_err(|error| Error::bpf(format!("read what map {name} is"), &error))?
-            .info;
-        let is = (info.type_, info.key_size, info.value_size, info.map_flags);
-        let should = (
-            wanted.map_type() as u32,
-            wanted.key_size(),
-            wanted.value_size(),
-            wanted.map_flags(),
-        );
-        if is != should {
-            return Ok(Fit::Differs(format!("map {name} is of another kind")));
-        }
-        if info.max_entries != wanted.max_entries() {
-            return Ok(Fit::Differs(format!(
-                "map {name} has room for {}, and should for {}",
-                info.max_entries,
-                wanted.max_entries()
-            )));
+        if let Some(reason) = misfit(pins, set, &name, &wanted)? {
+            return Ok(Fit::Differs(reason));
         }
     }
     Maps::open(|name| open_map(pins, set, name)).map(|maps| Fit::Fits(Box::new(maps)))
 }
 
+/// What keeps a pinned map from being the one that the programs want.
+fn misfit(pins: &Pins, set: u32, name: &str, wanted: &OpenMap<'_>) -> Result<Option<String>> {
+    if !pins.map(set, name).exists() {
+        return Ok(Some(format!("map {name} is missing")));
+    }
+    let info = open_map(pins, set, name)?
+        .info()
+        .map_err(|error| Error::bpf(format!("read what map {name} is"), &error))?
+        .info;
+    let is = (info.type_, info.key_size, info.value_size, info.map_flags);
+    let should = (
+        wanted.map_type() as u32,
+        wanted.key_size(),
+        wanted.value_size(),
+        wanted.map_flags(),
+    );
+    if is != should {
+        return Ok(Some(format!("map {name} is of another kind")));
+    }
+    if info.max_entries != wanted.max_entries() {
+        return Ok(Some(format!(
+            "map {name} has room for {}, and should for {}",
+            info.max_entries,
+            wanted.max_entries()
+        )));
+    }
+    Ok(None)
+}
+
+/// Tables that a new set has in common with the set before, where they fit. While interfaces move from
+/// one set to the other, and if the daemon dies meanwhile, both ends of a connection must know it: the
+/// one who opens it may be on one set, and the one who answers on the other. What is counted goes with
+/// what is counted there: all of a group, or none.
+const SHARED: [&[&str]; 2] = [&["flows", "accounts", "sweeper"], &["fragments"]];
+
+fn share(pins: &Pins, before: u32, skeleton: &mut OpenBridgewallSkel<'_>, ours: u32) -> Result<()> {
+    if layout(pins, before)? != ours {
+        return Ok(());
+    }
+    for group in SHARED {
+        let mut fits = 0;
+        for map in skeleton.open_object().maps() {
+            let name = map.name().to_string_lossy();
+            let is_shared = group.contains(&name.as_ref());
+            fits += usize::from(is_shared && misfit(pins, before, &name, &map)?.is_none());
+        }
+        if fits < group.len() {
+            continue;
+        }
+        for mut map in skeleton.open_object_mut().maps_mut() {
+            let name = map.name().to_string_lossy().into_owned();
+            if group.contains(&name.as_str()) {
+                map.reuse_fd(open_map(pins, before, &name)?.as_fd())
+                    .map_err(|error| Error::bpf(format!("share map {name}"), &error))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn open_map(pins: &Pins, set: u32, name: &str) -> Result<MapHandle> {
+    step("open a pinned map")?;
     let path = pins.map(set, name);
     MapHandle::from_pinned_path(&path)
         .map_err(|error| Error::bpf(format!("open pin {}", path.display()), &error))
@@ -269,7 +316,8 @@ fn pin_new(pins: &Pins, set: u32, object: &libbpf_rs::Object) -> Result<Maps> {
 }
 
 /// Writes the record that says that a set is complete.
-fn complete(pins: &Pins, set: u32) -> Result<()> {
+fn complete(pins: &Pins, set: u32, layout: u32) -> Result<()> {
+    step("say that a set of maps is complete")?;
     let path = pins.map(set, LAYOUT);
     let what = || format!("pin {}", path.display());
     let options = libbpf_sys::bpf_map_create_opts {
@@ -278,7 +326,8 @@ fn complete(pins: &Pins, set: u32) -> Result<()> {
     };
     let mut record = MapHandle::create(MapType::Array, Some("bw_layout"), 4, 4, 1, &options)
         .map_err(|error| Error::bpf(what(), &error))?;
-    maps::set(&record, &[(0_u32, abi::layout::LAYOUT_VERSION.0)])?;
+    maps::set(&record, &[(0_u32, layout)])?;
+    step("pin the layout")?;
     record
         .pin(&path)
         .map_err(|error| Error::bpf(what(), &error))
@@ -286,7 +335,7 @@ fn complete(pins: &Pins, set: u32) -> Result<()> {
 
 /// Goes on where the set before was: with a later generation, so that everything is judged again, and
 /// with its connections, as far as their layout is the same.
-fn carry_on(pins: &Pins, before: u32, maps: &Maps, accounts: &Accounts) -> Result<()> {
+fn carry_on(pins: &Pins, before: u32, maps: &Maps, accounts: &Accounts, ours: u32) -> Result<()> {
     let active = open_map(pins, before, "active")?;
     let word: u64 = maps::get(&active, &0_u32)?.unwrap_or(0);
     let generation = Active::from_raw(word).generation;
@@ -296,7 +345,7 @@ fn carry_on(pins: &Pins, before: u32, maps: &Maps, accounts: &Accounts) -> Resul
     }
     .raw();
     maps::set(&maps.active, &[(0_u32, word)])?;
-    carry_flows(pins, before, maps, accounts)
+    carry_flows(pins, before, maps, accounts, ours)
 }
 
 /// Copies connections that the new set does not know from a set before.
@@ -305,15 +354,24 @@ pub(super) fn carry_flows(
     before: u32,
     maps: &Maps,
     accounts: &Accounts,
+    ours: u32,
 ) -> Result<()> {
-    if layout(pins, before)? != abi::layout::LAYOUT_VERSION.0 {
+    if layout(pins, before)? != ours {
         log::warn!(
             "the layout of the kernel's tables has changed: established connections are not carried \
              over, and end unless the policy allows them to begin"
         );
         return Ok(());
     }
-    flows::copy(&open_map(pins, before, "flows")?, maps, accounts)
+    let from = open_map(pins, before, "flows")?;
+    if maps::id(&from)? != maps::id(&maps.flows)? {
+        flows::copy(&from, maps, accounts)?;
+    }
+    Ok(())
+}
+
+fn step(what: &'static str) -> Result<()> {
+    fault::step(what).map_err(|error| Error::io(what, &error))
 }
 
 /// Writes the bodies into the program table: each takes effect with one store.
@@ -323,6 +381,7 @@ fn place_bodies(
 ) -> Result<Vec<(&'static str, u32)>> {
     let mut verified = Vec::new();
     for (place, name, program) in bodies {
+        step("put a body in its place")?;
         let value = program.as_fd().as_raw_fd();
         maps.bodies
             .update(bytes_of(&place.0), &value.to_ne_bytes(), MapFlags::ANY)

@@ -8,6 +8,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use super::bytes::{Plain, bytes_of, bytes_of_all, from_bytes};
 use super::error::{Error, Result};
 use super::sys::BatchReader;
+use crate::fault;
 use crate::state::actual::Capacity;
 
 /// Entries that are written by one system call.
@@ -94,20 +95,26 @@ fn name(map: &MapHandle) -> String {
     map.name().to_string_lossy().into_owned()
 }
 
+/// The kernel's number of a map.
+pub(super) fn id(map: &MapHandle) -> Result<u32> {
+    map.info()
+        .map(|info| info.info.id)
+        .map_err(|error| Error::bpf("read a map's number", &error))
+}
+
 /// Writes entries, many with one call.
 pub(super) fn set<K: Plain, V: Plain>(map: &MapHandle, entries: &[(K, V)]) -> Result<()> {
-    let error = |error| {
-        Error::bpf(
-            format!("write {} entries to map {}", entries.len(), name(map)),
-            &error,
-        )
-    };
+    let what = || format!("write {} entries to map {}", entries.len(), name(map));
+    let error = |error| Error::bpf(what(), &error);
+    let step = || fault::step("write a map").map_err(|error| Error::io(what(), &error));
     if let [(key, value)] = entries {
+        step()?;
         return map
             .update(bytes_of(key), bytes_of(value), MapFlags::ANY)
             .map_err(error);
     }
     for batch in entries.chunks(BATCH) {
+        step()?;
         let keys: Vec<K> = batch.iter().map(|(key, _)| *key).collect();
         let values: Vec<V> = batch.iter().map(|(_, value)| *value).collect();
         map.update_batch(
@@ -124,13 +131,12 @@ pub(super) fn set<K: Plain, V: Plain>(map: &MapHandle, entries: &[(K, V)]) -> Re
 
 /// Removes entries. What is not there any more is no error.
 pub(super) fn remove<K: Plain>(map: &MapHandle, keys: &[K]) -> Result<()> {
+    let what = || format!("remove an entry from map {}", name(map));
     for key in keys {
+        fault::step("remove from a map").map_err(|error| Error::io(what(), &error))?;
         match map.delete(bytes_of(key)) {
             Err(error) if error.kind() != libbpf_rs::ErrorKind::NotFound => {
-                return Err(Error::bpf(
-                    format!("remove an entry from map {}", name(map)),
-                    &error,
-                ));
+                return Err(Error::bpf(what(), &error));
             }
             _ => {}
         }
@@ -165,6 +171,8 @@ pub(super) fn for_each<K: Plain, V: Plain>(
 
 /// One value of an array; `None` beyond its end.
 pub(super) fn get<K: Plain, V: Plain>(map: &MapHandle, key: &K) -> Result<Option<V>> {
+    fault::step("look into a map")
+        .map_err(|error| Error::io(format!("read map {}", name(map)), &error))?;
     let found = map
         .lookup(bytes_of(key), MapFlags::ANY)
         .map_err(|error| Error::bpf(format!("read map {}", name(map)), &error))?;

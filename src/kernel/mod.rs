@@ -53,6 +53,7 @@ pub use probe::Features;
 pub use settings::KernelSettings;
 
 use crate::config::{Attach, Timeouts};
+use crate::fault;
 use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
 use crate::state::desired::Attachment;
 use crate::state::numbers::{EndpointNumber, RuleNumber};
@@ -75,6 +76,8 @@ pub struct Kernel {
     accounts: Arc<Accounts>,
     sweep_body: OwnedFd,
     body_settings: libbpf_rs::MapHandle,
+    /// Which layout the maps have.
+    layout: u32,
     /// Sets of maps that interfaces may still use.
     predecessors: Vec<u32>,
     adoption: Adoption,
@@ -129,6 +132,7 @@ impl Kernel {
             accounts,
             sweep_body,
             settings: body_settings,
+            layout,
             predecessors,
             adoption,
             verified,
@@ -141,6 +145,7 @@ impl Kernel {
             settings,
             pins,
             body_settings,
+            layout,
             predecessors,
             adoption,
             verified,
@@ -217,7 +222,8 @@ impl Kernel {
     /// What is attached to one interface. If nothing is, its pins mean nothing, and go.
     fn find(&self, ifindex: u32) -> Result<Option<ActualAttachment>> {
         let Some(found) = attach::find(&self.pins, ifindex, &self.tags, &self.maps.bodies)? else {
-            for error in self.pins.forget(ifindex) {
+            // A clsact discipline that we made may be left of a detachment that was cut short.
+            for error in attach::detach(&self.pins, ifindex) {
                 log::warn!("{error}");
             }
             return Ok(None);
@@ -309,6 +315,7 @@ impl Kernel {
             Operation::SetSubjects(slot, entries) => maps.set_subjects(*slot, entries),
             Operation::ChangeNetworks(slot, change) => maps.change_networks(*slot, change),
             Operation::Publish { generation, slot } => {
+                fault::step("publish").map_err(|error| Error::io("publish", &error))?;
                 self.active.publish(Active {
                     generation: *generation,
                     slot: *slot,
@@ -336,9 +343,9 @@ impl Kernel {
 
     /// Takes over what the sets before have learned since.
     fn carry_flows(&self) -> Result<()> {
-        self.predecessors
-            .iter()
-            .try_for_each(|set| loader::carry_flows(&self.pins, *set, &self.maps, &self.accounts))
+        self.predecessors.iter().try_for_each(|set| {
+            loader::carry_flows(&self.pins, *set, &self.maps, &self.accounts, self.layout)
+        })
     }
 
     /// Removes the sets before when no interface uses them any more.

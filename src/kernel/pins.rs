@@ -25,6 +25,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::error::{Error, Result};
 use super::sys::{self, Direction};
+use crate::fault;
 
 const LINKS: &str = "links";
 const PROGRAMS: &str = "programs";
@@ -287,7 +288,8 @@ fn stage(path: &Path, object: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn put(path: &Path) -> Result<()> {
-    fs::rename(new(path), path)
+    fault::step("put a pin in its place")
+        .and_then(|()| fs::rename(new(path), path))
         .map_err(|error| Error::io(format!("pin {}", path.display()), &error))
 }
 
@@ -319,7 +321,11 @@ fn mount_bpffs(path: &Path) -> Result<()> {
 /// A folder for root only.
 fn make_folder(path: &Path) -> Result<()> {
     let what = || format!("make folder {}", path.display());
-    match fs::DirBuilder::new().mode(0o700).create(path) {
+    let make = || {
+        fault::step("make a folder")?;
+        fs::DirBuilder::new().mode(0o700).create(path)
+    };
+    match make() {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(Error::io(what(), &error))
         }
@@ -341,7 +347,7 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 }
 
 fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
+    match fault::step("remove a pin").and_then(|()| fs::remove_file(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io(format!("remove pin {}", path.display()), &error))
         }
@@ -354,7 +360,7 @@ fn remove_folder(folder: &Path) -> Result<()> {
     for name in names(folder)? {
         remove_file(&folder.join(name))?;
     }
-    match fs::remove_dir(folder) {
+    match fault::step("remove a folder").and_then(|()| fs::remove_dir(folder)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(
             format!("remove folder {}", folder.display()),
             &error,

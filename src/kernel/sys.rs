@@ -12,6 +12,7 @@ use libbpf_rs::libbpf_sys as raw;
 use libbpf_rs::{MapCore as _, MapHandle};
 
 use super::bytes::Plain;
+use crate::fault;
 
 /// Which way packets go, seen from the host-side interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +77,7 @@ fn index(ifindex: u32) -> io::Result<c_int> {
 
 /// Pins an object where nothing is yet.
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    fault::step("pin an object")?;
     let path = c_path(path)?;
     // SAFETY: the path is a C string that outlives the call.
     done(unsafe { raw::bpf_obj_pin(object.as_raw_fd(), path.as_ptr()) })
@@ -83,6 +85,7 @@ pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 
 /// Opens a pinned object, of whatever kind.
 pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    fault::step("open a pin")?;
     let path = c_path(path)?;
     // SAFETY: the path is a C string that outlives the call.
     descriptor(unsafe { raw::bpf_obj_get(path.as_ptr()) })
@@ -102,6 +105,7 @@ pub(super) struct ProgramInfo {
 
 /// What the kernel says of a program.
 pub(super) fn program_info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
+    fault::step("ask about a program")?;
     // More maps than we have; the kernel says how many there are.
     let mut maps = vec![0_u32; 64];
     let mut info = raw::bpf_prog_info {
@@ -149,6 +153,7 @@ pub(super) struct LinkInfo {
 
 /// What the kernel says of a tcx link; `None` for another kind of link.
 pub(super) fn tcx_link_info(link: BorrowedFd<'_>) -> io::Result<Option<LinkInfo>> {
+    fault::step("ask about a link")?;
     let mut info = raw::bpf_link_info::default();
     let mut size = size_of_val(&info) as u32;
     // SAFETY: `info` and `size` are valid for writes of that size.
@@ -169,6 +174,7 @@ pub(super) fn attach_tcx(
     ifindex: u32,
     direction: Direction,
 ) -> io::Result<OwnedFd> {
+    fault::step("attach by tcx")?;
     // SAFETY: a C struct of integers, pointers and unions of them: all zeroes is a value.
     let mut options: raw::bpf_link_create_opts = unsafe { zeroed() };
     options.sz = size_of_val(&options) as raw::size_t;
@@ -186,18 +192,21 @@ pub(super) fn attach_tcx(
 
 /// Puts another program in a link's place, without a moment in between.
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    fault::step("update a link")?;
     // SAFETY: no options are allowed.
     done(unsafe { raw::bpf_link_update(link.as_raw_fd(), program.as_raw_fd(), std::ptr::null()) })
 }
 
 /// Takes a link off its interface, whoever still holds it.
 pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    fault::step("detach a link")?;
     // SAFETY: only a descriptor is passed.
     done(unsafe { raw::bpf_link_detach(link.as_raw_fd()) })
 }
 
 /// The programs on an interface's tcx hook, in the order in which they run.
 pub(super) fn query_tcx(ifindex: u32, direction: Direction) -> io::Result<Vec<u32>> {
+    fault::step("list tcx programs")?;
     // The kernel's own limit for one hook (BPF_MPROG_MAX).
     let mut programs = vec![0_u32; 64];
     // SAFETY: a C struct of integers, pointers and unions of them: all zeroes is a value.
@@ -237,6 +246,7 @@ fn filter() -> raw::bpf_tc_opts {
 
 /// Gives an interface a clsact queueing discipline. `false`: it has one.
 pub(super) fn create_clsact(ifindex: u32) -> io::Result<bool> {
+    fault::step("make a clsact discipline")?;
     let mut hook = hook(ifindex, raw::BPF_TC_INGRESS | raw::BPF_TC_EGRESS)?;
     // SAFETY: `hook` outlives the call.
     match done(unsafe { raw::bpf_tc_hook_create(&mut hook) }) {
@@ -247,9 +257,21 @@ pub(super) fn create_clsact(ifindex: u32) -> io::Result<bool> {
 
 /// Takes an interface's clsact queueing discipline away, with all filters, whosever they are.
 pub(super) fn destroy_clsact(ifindex: u32) -> io::Result<()> {
+    fault::step("remove a clsact discipline")?;
     let mut hook = hook(ifindex, raw::BPF_TC_INGRESS | raw::BPF_TC_EGRESS)?;
     // SAFETY: `hook` outlives the call.
-    done(unsafe { raw::bpf_tc_hook_destroy(&mut hook) })
+    match done(unsafe { raw::bpf_tc_hook_destroy(&mut hook) }) {
+        // There is none: the interface's number is another one's now.
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(nix::libc::ENOENT | nix::libc::EINVAL)
+            ) =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 /// Puts a program in our filter's place, without a moment in between if there is one already.
@@ -259,6 +281,7 @@ pub(super) fn attach_clsact(
     direction: Direction,
     replace: bool,
 ) -> io::Result<()> {
+    fault::step("attach by clsact")?;
     let hook = hook(ifindex, direction.clsact())?;
     let mut filter = filter();
     filter.prog_fd = program.as_raw_fd();
@@ -269,6 +292,7 @@ pub(super) fn attach_clsact(
 
 /// The program at our filter's place, if there is one, whosever it is.
 pub(super) fn query_clsact(ifindex: u32, direction: Direction) -> io::Result<Option<u32>> {
+    fault::step("ask about a filter")?;
     let hook = hook(ifindex, direction.clsact())?;
     let mut filter = filter();
     // SAFETY: both outlive the call.
@@ -289,6 +313,7 @@ pub(super) fn query_clsact(ifindex: u32, direction: Direction) -> io::Result<Opt
 
 /// Removes what is at our filter's place.
 pub(super) fn detach_clsact(ifindex: u32, direction: Direction) -> io::Result<()> {
+    fault::step("detach a filter")?;
     let hook = hook(ifindex, direction.clsact())?;
     let filter = filter();
     // SAFETY: both outlive the call.
@@ -354,6 +379,7 @@ impl<'map> BatchReader<'map> {
     }
 
     fn read(&mut self) -> io::Result<u32> {
+        fault::step("read a map")?;
         let mut count = self.room;
         let mut next = [0_u8; BATCH_TOKEN];
         let from = match &mut self.position {
@@ -404,6 +430,7 @@ impl ReaderBarrier {
     /// ended (`maybe_wait_bpf_programs` in kernel/bpf/syscall.c: it is promised to user space since
     /// Linux 5.0). membarrier(2) does the same, but not on kernels with `nohz_full`.
     pub(super) fn wait(&self) -> io::Result<()> {
+        fault::step("wait for readers")?;
         let key = 0_u32;
         let value = self.inner.as_raw_fd();
         // SAFETY: key and value are the four bytes that such a map has.
@@ -499,6 +526,7 @@ fn create_map(
     inner: Option<BorrowedFd<'_>>,
     flags: u32,
 ) -> io::Result<OwnedFd> {
+    fault::step("make a map")?;
     // SAFETY: a C struct of integers and pointers: all zeroes is a value.
     let mut options: raw::bpf_map_create_opts = unsafe { zeroed() };
     options.sz = size_of_val(&options) as raw::size_t;

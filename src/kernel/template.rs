@@ -13,6 +13,7 @@ use super::error::{Error, Result};
 use super::loader::open_skeleton;
 use super::maps::Maps;
 use super::sys::{self, Direction, ProgramInfo};
+use crate::fault;
 use crate::inventory::model::MacAddress;
 use crate::state::desired::{SENDER_ADDRESSES_MAX, Sender, TemplateConstants};
 use crate::state::numbers::EndpointNumber;
@@ -72,6 +73,7 @@ impl Template {
             .ok_or_else(|| Error::found("write a template's constants", "they are not mapped"))?;
         data.endpoint_constants = encode::constants(constants);
 
+        fault::step("load a template").map_err(|error| Error::io("load a template", &error))?;
         let skeleton = skeleton.load().map_err(|error| {
             Error::bpf("load a template (see the log for the verifier's)", &error)
         })?;

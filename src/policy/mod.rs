@@ -38,6 +38,8 @@ pub use assemble::{ReadNetwork, parse};
 pub use diagnostic::Report;
 pub use icmp_types::icmp_type_name;
 pub use load::{Trust, drop_in_folder, load, load_with_snapshot};
+pub(crate) use open::{Kind, open};
 pub use problem::{FileError, Refusal};
 pub use snapshot::Snapshot;
 pub use source::Source;
+pub(crate) use syntax::check_grammar;

@@ -16,7 +16,7 @@ use super::problem::FileError;
 
 /// What should be found at the path's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File,
     Folder,
 }
@@ -25,7 +25,7 @@ pub(super) enum Kind {
 const LINKS: usize = 40;
 
 /// Opens for reading.
-pub(super) fn open(path: &Path, trust: Trust, kind: Kind) -> Result<OwnedFd, FileError> {
+pub(crate) fn open(path: &Path, trust: Trust, kind: Kind) -> Result<OwnedFd, FileError> {
     let opened = match trust {
         Trust::Any => open_any(path, kind),
         Trust::RootOnly => open_trusted(path, kind),
@@ -178,7 +178,7 @@ fn check_trust(path: &Path, stat: &FileStat) -> Result<(), Trouble> {
                 stat.st_uid
             ),
             help: format!(
-                "whoever can change a policy can open the firewall: chown root:root {}",
+                "whoever can change it can open the firewall: chown root:root {}",
                 path.display()
             ),
         });
@@ -188,9 +188,9 @@ fn check_trust(path: &Path, stat: &FileStat) -> Result<(), Trouble> {
     // A link's mode means nothing; it can be changed only by whoever may write its folder.
     if file_type(stat) != SFlag::S_IFLNK && mode.intersects(others) {
         let what = if file_type(stat) == SFlag::S_IFDIR {
-            "keep policies in folders that only root can write"
+            "keep it in folders that only root can write"
         } else {
-            "whoever can change a policy can open the firewall"
+            "whoever can change it can open the firewall"
         };
         return Err(Trouble {
             message: format!(

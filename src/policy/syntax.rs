@@ -36,7 +36,7 @@ pub(super) fn parse<'t>(
         start: range.start,
         end: range.end,
     };
-    if let Err((range, refusal)) = check_grammar(text) {
+    if let Err((range, refusal)) = check_grammar(text, "policy") {
         problems.add(span(range), refusal);
         return None;
     }
@@ -70,8 +70,11 @@ fn explain(message: &str, marked: &str) -> Refusal {
 
 /// The grammar alone, before any value is built: only the first error of a file, since one error of
 /// grammar makes many; and no deeper nesting than any policy needs, since the tables that the next
-/// step builds are dropped by recursion.
-fn check_grammar(text: &str) -> Result<(), (std::ops::Range<usize>, Refusal)> {
+/// step builds are dropped by recursion. `what` the text is, messages say.
+pub(crate) fn check_grammar(
+    text: &str,
+    what: &str,
+) -> Result<(), (std::ops::Range<usize>, Refusal)> {
     let tokens = toml_parser::Source::new(text).lex().into_vec();
     let mut first = FirstError(None);
     let mut nesting = Nesting::default();
@@ -81,7 +84,7 @@ fn check_grammar(text: &str) -> Result<(), (std::ops::Range<usize>, Refusal)> {
             "tables and lists are nested too deeply",
             "",
             format!(
-                "no key of a policy lies deeper than {} tables; \
+                "no key of a {what} lies deeper than {} tables; \
                  put a name that has dots in quotes",
                 limits::NESTING
             ),

@@ -8,7 +8,7 @@ use crate::control::protocol::{ErrorKind, FLOWS_LIMIT, Listing, Question, Respon
 use crate::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, DropCount, EndpointCounts, EndpointReport,
     EventStatus, FlowEnd, FlowReport, FlowsReport, IdentityReport, MapStatus, Passage,
-    PolicyStatus, RuleReport, StatusReport,
+    PolicyStatus, RuleReport, StatusReport, TroubleStatus,
 };
 use crate::inventory::docker::Health;
 use crate::inventory::model::Endpoint;
@@ -91,6 +91,13 @@ impl Daemon {
                 lost_full: losses.full,
                 lost_limited: losses.limited,
                 lost_slow: self.hub.lost(),
+            },
+            troubles: TroubleStatus {
+                policies_refused: self.policies.refusals(),
+                kernel_failures: self.kernel_failures,
+                saves_failed: self.store.failures(),
+                clients_refused: self.tally.clients_refused(),
+                requests_refused: self.tally.requests_refused(),
             },
         })
     }

@@ -21,6 +21,7 @@ use crate::control::protocol::{ErrorKind, Response};
 use crate::control::report::{ReloadReport, StopReport};
 use crate::control::server::{self, ControlRequest, Server, Verb};
 use crate::control::service;
+use crate::control::tally::Tally;
 use crate::control::time::UnixTime;
 use crate::inventory::endpoints::Remark;
 use crate::inventory::model::Inventory;
@@ -75,12 +76,15 @@ pub(super) struct Daemon {
     pub kernel: Kernel,
     pub reader: KernelReader,
     pub hub: Arc<Hub>,
+    pub tally: Arc<Tally>,
     pub numbering: Numbering,
     pub inventory: Inventory,
     pub compiled: Compiled,
     pub remarks: Vec<Remark>,
     /// What went wrong at the last pass; empty when the kernel holds what it should.
     pub failures: Vec<String>,
+    /// How often the kernel did not take what it should.
+    pub kernel_failures: u64,
     pub started_at: UnixTime,
     pub committed_at: Option<UnixTime>,
     files: FileWatch,
@@ -132,11 +136,13 @@ impl Daemon {
             host,
             kernel,
             hub: Arc::default(),
+            tally: Arc::default(),
             numbering: numbering.unwrap_or_default(),
             inventory: Inventory::default(),
             compiled: Compiled::default(),
             remarks: Vec::new(),
             failures: Vec::new(),
+            kernel_failures: 0,
             started_at: UnixTime::now(),
             committed_at,
             files,
@@ -197,6 +203,7 @@ impl Daemon {
             &control.group,
             server::Limits::default(),
             Arc::clone(&self.hub),
+            Arc::clone(&self.tally),
             Box::new(move |request| ring.ring(Trigger::Control(request))),
         )?;
         Ok(server)
@@ -377,6 +384,7 @@ impl Daemon {
         } else {
             self.kernel.apply(&pass.plan)
         };
+        self.kernel_failures += u64::from(applied.is_err());
         let failures = match applied {
             Ok(()) => Vec::new(),
             // Published or not: that is what counts.

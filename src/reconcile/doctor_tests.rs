@@ -5,6 +5,7 @@ use pretty_assertions::assert_eq;
 use super::*;
 use crate::control::report::{
     AttachStatus, DockerStatus, EndpointCounts, EventStatus, FlowStatus, PolicyStatus,
+    TroubleStatus,
 };
 use crate::control::time::UnixTime;
 use crate::inventory::docker::{Container, Unprotected};
@@ -77,6 +78,7 @@ impl Host {
                 maps: Vec::new(),
                 drops: Vec::new(),
                 events: EventStatus::default(),
+                troubles: TroubleStatus::default(),
             },
             failures: Vec::new(),
             unarmed: Vec::new(),

@@ -59,6 +59,8 @@ pub struct Policies {
     policy: Arc<Policy>,
     revision: u64,
     error: Option<String>,
+    /// How many were refused.
+    refusals: u64,
     /// What the last load read or missed.
     files: Vec<PathBuf>,
     /// The state of all those at the last load, good or bad.
@@ -98,6 +100,7 @@ impl Policies {
             path: path.to_owned(),
             policy: Arc::clone(&candidate.policy),
             revision: 0,
+            refusals: u64::from(error.is_some()),
             error,
             seen: seen(before, watched(path, &files)),
             files,
@@ -153,6 +156,7 @@ impl Policies {
     pub fn refuse(&mut self, refusal: &Rejection) {
         log::error!("policy refused, the one in force stays:\n{refusal}");
         self.error = Some(refusal.to_string());
+        self.refusals += 1;
     }
 
     /// The policy in force.
@@ -165,6 +169,12 @@ impl Policies {
     #[must_use]
     pub const fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// How many policies were refused.
+    #[must_use]
+    pub const fn refusals(&self) -> u64 {
+        self.refusals
     }
 
     /// The last refusal; `None` after a good load.

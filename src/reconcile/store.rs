@@ -5,15 +5,19 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::fault;
+
 /// The state directory, `/var/lib/bridgewall` unless configured otherwise.
 #[derive(Debug)]
 pub struct Store {
     directory: PathBuf,
+    failures: AtomicU64,
 }
 
 impl Store {
@@ -29,6 +33,7 @@ impl Store {
             .with_context(|| format!("make the state directory {}", directory.display()))?;
         Ok(Self {
             directory: directory.to_path_buf(),
+            failures: AtomicU64::new(0),
         })
     }
 
@@ -55,25 +60,40 @@ impl Store {
         let path = self.path(name);
         let beside = self.path(&format!("{name}.new"));
         let save = || -> Result<()> {
+            fault::step("open a state file")?;
             let mut file = OpenOptions::new()
                 .write(true)
                 .create(true)
                 .truncate(true)
                 .mode(0o600)
                 .open(&beside)?;
+            fault::step("write a state file")?;
             file.write_all(&serde_json::to_vec(value)?)?;
+            fault::step("sync a state file")?;
             file.sync_all()?;
+            fault::step("rename a state file")?;
             fs::rename(&beside, &path)?;
             // The rename itself is only safe once the directory is.
+            fault::step("sync the state directory")?;
             File::open(&self.directory)?.sync_all()?;
             Ok(())
         };
-        save().with_context(|| {
+        let saved = save();
+        if saved.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        saved.with_context(|| {
             format!(
                 "save {}: the version saved before is kept; is the disk full or read-only?",
                 path.display()
             )
         })
+    }
+
+    /// How often a value could not be saved.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     fn path(&self, name: &str) -> PathBuf {

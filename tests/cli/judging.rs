@@ -130,6 +130,20 @@ fn check_takes_the_policy_that_is_configured() {
     assert!(stdout(&output).starts_with(&policy));
 }
 
+/// The folder of temporary files is everybody's.
+#[test]
+fn a_daemon_takes_no_configuration_that_others_could_have_written() {
+    let folder = Folder::new();
+    let config = folder.write("bridgewall.toml", "[limits]\nendpoints = 64\n");
+    let output = run(&["run", "--config", &text_of(&config)]);
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).contains("may be written by others than root"),
+        "{}",
+        stderr(&output)
+    );
+}
+
 #[test]
 fn a_policy_beyond_the_configured_limits_is_refused() {
     let folder = Folder::new();
@@ -149,7 +163,7 @@ fn a_policy_beyond_the_configured_limits_is_refused() {
 fn a_bad_configuration_is_shown_like_a_bad_policy() {
     let folder = Folder::new();
     let config = folder.write("bridgewall.toml", "[limits]\nendpoints = 1000000\n");
-    for verb in ["check", "status", "run"] {
+    for verb in ["check", "status", "reload"] {
         let output = run(&[verb, "--config", &text_of(&config)]);
         assert_eq!(code(&output), 2, "{verb}");
         for part in ["bridgewall.toml:2:13", "^^^^^^^", "32767"] {

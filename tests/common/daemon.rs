@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -42,6 +42,7 @@ impl Attach {
 /// A daemon and its files. Killed, and its log shown if the test failed, when it goes out of scope.
 pub struct Daemon {
     place: Arc<Place>,
+    binary: PathBuf,
     process: Option<Child>,
 }
 
@@ -59,6 +60,7 @@ impl Daemon {
     ) -> Self {
         let mut daemon = Self {
             place: Arc::clone(place),
+            binary: BINARY.into(),
             process: None,
         };
         let paths = format!(
@@ -87,6 +89,26 @@ impl Daemon {
         daemon
     }
 
+    /// Another build is started from now on.
+    pub fn upgrade(&mut self, binary: &Path) {
+        binary.clone_into(&mut self.binary);
+    }
+
+    /// Has the n-th step from now on fail (`fail`), or the process die there (`kill`): see
+    /// `src/fault.rs`.
+    pub fn order_fault(&self, manner: &str, n: u32) {
+        fs::write(self.fault(), format!("{manner} {n}")).expect("write an order");
+    }
+
+    /// At which step the fault that was ordered has happened, if it has; forgets the order.
+    pub fn fault_happened(&self) -> Option<String> {
+        let text = fs::read_to_string(self.fault()).expect("read an order");
+        fs::remove_file(self.fault()).expect("remove an order");
+        let (manner, number) = text.split_once(' ').unwrap_or((&text, ""));
+        let waits = ["fail", "kill"].contains(&manner) && number.parse::<u32>().is_ok();
+        (!waits).then_some(text)
+    }
+
     /// Starts the process again, with the files as they are.
     pub fn launch(&mut self) {
         let log = File::options()
@@ -94,8 +116,9 @@ impl Daemon {
             .append(true)
             .open(self.log())
             .expect("open the daemon's log");
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(&self.binary);
         command
+            .env("BRIDGEWALL_FAULT", self.fault())
             .arg("run")
             .arg("--config")
             .arg(self.configuration())
@@ -141,6 +164,20 @@ impl Daemon {
             );
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Whether it answers, and has armed all endpoints.
+    pub fn is_done(&self) -> bool {
+        self.try_status().is_some_and(|status| {
+            let endpoints = &status["endpoints"];
+            endpoints["armed"] == endpoints["total"]
+                && status["policy"]["revision"].as_u64() > Some(0)
+        })
+    }
+
+    /// How many policies were taken, if it answers.
+    pub fn try_revision(&self) -> Option<u64> {
+        self.try_status()?["policy"]["revision"].as_u64()
     }
 
     /// Runs the command line against this daemon.
@@ -237,7 +274,8 @@ impl Daemon {
             .expect("a revision")
     }
 
-    fn replace_policy(&self, policy: &str) {
+    /// Replaces the policy file as a careful editor does.
+    pub fn replace_policy(&self, policy: &str) {
         let beside = self.place.directory().join("policy.toml.new");
         fs::write(&beside, policy).expect("write a policy");
         fs::rename(&beside, self.policy()).expect("rename a policy");
@@ -319,16 +357,35 @@ impl Daemon {
         self.place.directory().join("bridgewall.toml")
     }
 
-    fn policy(&self) -> PathBuf {
+    /// The policy file.
+    pub fn policy(&self) -> PathBuf {
         self.place.directory().join("policy.toml")
     }
 
-    fn socket(&self) -> PathBuf {
+    /// The control socket.
+    pub fn socket(&self) -> PathBuf {
         self.place.directory().join("control.sock")
     }
 
-    fn log(&self) -> PathBuf {
+    /// Where the log is.
+    pub fn log(&self) -> PathBuf {
         self.place.directory().join("log")
+    }
+
+    fn fault(&self) -> PathBuf {
+        self.place.directory().join("fault")
+    }
+
+    /// The process, if it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process
+            .as_mut()
+            .is_none_or(|process| !matches!(process.try_wait(), Ok(None)))
     }
 }
 

@@ -66,6 +66,11 @@ impl Namespace {
         })
     }
 
+    /// Has this thread be in it from now on.
+    pub fn enter(&self) {
+        setns(&self.file, CloneFlags::CLONE_NEWNET).expect("enter a network namespace");
+    }
+
     /// Runs `ip` commands in it, one a line.
     #[track_caller]
     pub fn ip(&self, commands: &str) {

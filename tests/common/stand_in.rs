@@ -12,9 +12,10 @@ use bridgewall::control::protocol::{ErrorKind, Listing, Question, Response};
 use bridgewall::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, EndpointCounts, EndpointReport, EventStatus,
     FlowEnd, FlowReport, FlowStatus, FlowsReport, IdentityReport, Passage, PolicyStatus,
-    ReloadReport, RuleReport, StatusReport, StopReport,
+    ReloadReport, RuleReport, StatusReport, StopReport, TroubleStatus,
 };
 use bridgewall::control::server::{ControlRequest, Limits, Server, Verb};
+use bridgewall::control::tally::Tally;
 use bridgewall::control::time::UnixTime;
 use bridgewall::observe::event::{Decider, Event, Hook, Peer, Verdict};
 use bridgewall::observe::hub::Hub;
@@ -26,6 +27,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct StandIn {
     pub socket: PathBuf,
     pub hub: Arc<Hub>,
+    pub tally: Arc<Tally>,
     asked: Arc<Mutex<Vec<Verb>>>,
     server: Arc<Mutex<Option<Server>>>,
     _folder: tempfile::TempDir,
@@ -40,12 +42,14 @@ impl StandIn {
         let folder = tempfile::tempdir().expect("temporary directory");
         let socket = folder.path().join("control.sock");
         let hub = Arc::new(Hub::default());
+        let tally = Arc::new(Tally::default());
         let (sender, requests) = mpsc::channel();
         let server = Server::start(
             &socket,
             "bridgewall-test-no-such-group",
             limits,
             Arc::clone(&hub),
+            Arc::clone(&tally),
             Box::new(move |request| sender.send(request).is_ok()),
         )
         .expect("start the server");
@@ -56,6 +60,7 @@ impl StandIn {
         Self {
             socket,
             hub,
+            tally,
             asked,
             server,
             _folder: folder,
@@ -191,6 +196,7 @@ pub fn healthy() -> StatusReport {
         maps: Vec::new(),
         drops: Vec::new(),
         events: EventStatus::default(),
+        troubles: TroubleStatus::default(),
     }
 }
 

@@ -35,6 +35,8 @@ struct Counts {
     out_of_order: AtomicU64,
     /// When the youngest message that arrived was sent.
     youngest: AtomicU64,
+    /// When the last message arrived.
+    last: AtomicU64,
     failure: Mutex<Option<String>>,
 }
 
@@ -65,6 +67,21 @@ impl Report {
                 && self.retransmitted == 0
                 && self.failure.is_none(),
             "packets were lost: {self:?}"
+        );
+    }
+}
+
+impl Report {
+    /// Everything came, in order. Of a TCP connection that says only that it lived: on a busy machine a
+    /// segment is sent again for being late, too.
+    #[track_caller]
+    pub fn assert_complete(&self) {
+        assert!(
+            self.sent > 0
+                && self.received == self.sent
+                && self.out_of_order == 0
+                && self.failure.is_none(),
+            "messages were lost: {self:?}"
         );
     }
 }
@@ -192,6 +209,11 @@ impl Stream {
         Duration::from_nanos(self.counts.youngest.load(Ordering::SeqCst))
     }
 
+    /// When the last message arrived at its receiver, in Unix time.
+    pub fn last_arrival(&self) -> Duration {
+        Duration::from_nanos(self.counts.last.load(Ordering::SeqCst))
+    }
+
     /// Stops sending, waits until what is on its way has arrived or is known to be lost, and reports.
     pub fn finish(mut self) -> Report {
         self.end();
@@ -247,6 +269,7 @@ impl Counts {
         let number = u64::from_be_bytes(number.try_into().expect("8 bytes"));
         let sent_at = u64::from_be_bytes(sent_at.try_into().expect("8 bytes"));
         self.youngest.fetch_max(sent_at, Ordering::SeqCst);
+        self.last.store(unix_nanoseconds(), Ordering::SeqCst);
         let expected = self.received.fetch_add(1, Ordering::SeqCst);
         if number != expected {
             self.out_of_order.fetch_add(1, Ordering::SeqCst);

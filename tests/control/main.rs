@@ -109,6 +109,7 @@ fn what_is_no_request_gets_an_error_and_the_connection_goes_on() {
     ];
     let deep = [vec![b'['; 8000], b"\n".to_vec()].concat();
     lines.push(&deep);
+    let count = lines.len() as u64;
     for bad in lines {
         raw.say(bad);
         let text = String::from_utf8_lossy(&bad[..bad.len().min(60)]).into_owned();
@@ -117,6 +118,7 @@ fn what_is_no_request_gets_an_error_and_the_connection_goes_on() {
     raw.say(&line(Request::Status));
     assert!(matches!(raw.hear(), Response::Status(_)));
     assert_eq!(daemon.asked(), [Verb::Status], "nothing else got through");
+    assert_eq!(daemon.tally.requests_refused(), count);
 }
 
 #[test]
@@ -203,6 +205,7 @@ fn clients_beyond_the_limit_are_told_so_and_a_place_that_gets_free_serves() {
         Err(ClientError::Answer(report)) => assert_eq!(report.kind, ErrorKind::Busy),
         other => panic!("{other:?}"),
     }
+    assert_eq!(daemon.tally.clients_refused(), 1);
     seated.pop();
     wait("free place", || {
         connect(&daemon).ask(Request::Status).is_ok()
