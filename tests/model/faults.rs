@@ -91,6 +91,28 @@ faults! {
         "if (flow->generation != packet->generation) {" => "if (!flow->generation) {";
     error_about_another_s_connection_is_found: "quote.h",
         "if (receiver != packet->endpoint)" => "if (!receiver)";
+    reset_that_cannot_be_taken_back_is_found: "flow.h",
+        "if (status & reset)" => "if (!status && reset)";
+    connection_without_a_handshake_is_found: "flow.h",
+        "return replying || status & FLOW_REPLIED;" => "return true;";
+    error_from_who_saw_nothing_is_found: "quote.h",
+        "return other == (get_mark(skb) & MARK_NUMBER);" => "return true;";
+    quotation_in_the_padding_is_found: "quote.h",
+        "end = error->transport + error->length;" => "end = skb->len;";
+    group_that_the_host_is_not_asked_for_is_found: "verdict.h",
+        "question.listener = IDENTITY_HOST;" => "question.sides = JUDGE_EGRESS;";
+    one_receiver_in_a_frame_to_many_is_found: "verdict.h",
+        "if (!is_world(packet->destination.identity))" => "if (0)";
+    neighbour_discovery_that_leaves_the_link_is_found: "upkeep.h",
+        " ||\n\t    is_world(party.identity))" => ")";
+    machine_that_speaks_for_another_is_found: "upkeep.h",
+        "return is_world(owner.identity) ||" => "return owner.identity ||";
+    icmp_router_is_found: "upkeep.h",
+        "type == ICMP_REDIRECT || type == ICMP_ROUTER_ADVERT" => "type == ICMP_REDIRECT";
+    dhcp_to_a_client_is_found: "upkeep.h",
+        ": bpf_htons(DHCP_CLIENT_PORT)" => ": bpf_htons(DHCP_SERVER_PORT)";
+    fragments_of_more_than_a_packet_are_found: "fragment.h",
+        "before + headers->fragment_offset + length" => "headers->fragment_offset + length";
     unproven_sender_is_found: "verdict.h",
         "return packet->source.endpoint == sender ? DROP_NONE : DROP_SOURCE_UNPROVEN;"
             => "return DROP_NONE;";

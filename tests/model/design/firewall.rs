@@ -9,7 +9,7 @@ use bridgewall::state::numbers::EndpointNumber;
 use super::Reason;
 use super::connections::{Connections, End, Timeouts, is_icmp_answer, is_syn, may_open};
 use super::fragments::Fragments;
-use super::frame::{self, ARP, Headers, Kind, REACH, check_addresses, is_link_local};
+use super::frame::{self, ARP, Headers, Kind, check_addresses, is_link_local};
 use super::link;
 use super::neighbour;
 use super::peers::Party;
@@ -18,8 +18,12 @@ use super::sender::{self, Own};
 use super::sides::{Judgement, Verdict};
 use super::told::{Answer, Said, Spoken, passed, refused, spoken};
 use super::traffic::{Request, TCP};
-use super::transport::{self, is_error, question};
-use super::{ipv4, ipv6};
+use super::transport::{is_error, question};
+
+mod errors;
+mod upkeep;
+
+use upkeep::Claims;
 
 /// In the packet mark: judged on both sides, for the receiver whose number it carries.
 pub const JUDGED: u16 = 0x8000;
@@ -142,19 +146,6 @@ impl Firewall {
         })
     }
 
-    /// "Neighbour discovery that would leave the link": between an endpoint and the host, or in
-    /// addresses that no router passes on.
-    fn check_discovery(&self, headers: &Headers, link: u32) -> Result<(), Reason> {
-        let destination = headers.destination;
-        if !link::is_neighbour_discovery(headers) || link::stays_on_the_link(destination) {
-            return Ok(());
-        }
-        match self.who(destination, link) {
-            Ok(Party::Endpoint(..) | Party::Host) => Ok(()),
-            _ => Err(Reason::DROP_NEIGHBOUR_DISCOVERY),
-        }
-    }
-
     /// What reaches `endpoint` with a mark, after it came in by an interface (0: by none).
     pub fn received(&mut self, endpoint: u32, frame: &[u8], mark: u16, ingress: u32) -> Answer {
         let link = link_of(&self.inventory.endpoints[&EndpointNumber(endpoint)]);
@@ -209,31 +200,6 @@ impl Firewall {
                 ..answer
             })
         })
-    }
-
-    /// Neighbour discovery that reaches an endpoint: from its sender, and about nobody else.
-    fn check_claims(&self, claims: &Claims, headers: &Headers, frame: &[u8]) -> Result<(), Reason> {
-        let source = headers.source;
-        if !source.is_unspecified() && !self.may_speak_for(claims, source) {
-            return Err(Reason::DROP_SOURCE_UNPROVEN);
-        }
-        match neighbour::claimed(headers, frame)? {
-            Some(target) if !self.may_speak_for(claims, target.into()) => {
-                Err(Reason::DROP_NEIGHBOUR_DISCOVERY)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// "A machine on the same link that is not watched may speak for itself, and for nobody who is
-    /// watched; the host may speak for anybody (as a proxy does)."
-    fn may_speak_for(&self, claims: &Claims, address: IpAddr) -> bool {
-        claims.ingress == 0
-            || match self.who(address, claims.link) {
-                Ok(Party::World(_)) => true,
-                Ok(Party::Endpoint(number, _)) => number == u32::from(claims.mark),
-                Ok(Party::Host) | Err(_) => false,
-            }
     }
 
     /// From the bytes to the headers, those of fragments included.
@@ -408,47 +374,6 @@ impl Firewall {
         Ok(party)
     }
 
-    /// "ICMP errors that quote a live flow (also from routers on the way) pass without a rule."
-    /// Everything else about an error is easily forged, so nothing else counts.
-    fn quotes_live_flow(&mut self, case: &Case<'_>, frame: &[u8]) -> Result<bool, Reason> {
-        let quoted = read_quotation(case.headers, frame).map_err(|_| Reason::DROP_ICMP_ERROR)?;
-        let Some((found, replying)) = self.connections.find(&quoted, case.link) else {
-            return Ok(false);
-        };
-        let found = found.clone();
-        let (receiver, other) = match replying {
-            true => (found.target, found.opener),
-            false => (found.opener, found.target),
-        };
-        let entitled = match case.hook {
-            Hook::To => receiver.endpoint == case.endpoint && case.may_have_seen(other),
-            Hook::From => [found.opener, found.target]
-                .iter()
-                .any(|end| end.endpoint == case.endpoint),
-        };
-        if !entitled || found.has_expired(&self.timeouts, quoted.protocol, self.now) {
-            return Ok(false);
-        }
-        if found.allowed_by == Some(self.generation) {
-            return Ok(true);
-        }
-        let ends = (&found.opener, &found.target);
-        let judged = self.judge_again(&quoted, case.link, ends, found.request, replying);
-        let Ok(judged) = judged else {
-            return Ok(false);
-        };
-        if by_policy(judged.verdict).is_err() {
-            return Ok(false);
-        }
-        // What would have been dropped is still to be reported, with the connection's next packet.
-        if judged.verdict == Verdict::Allow
-            && let Some((connection, _)) = self.connections.find(&quoted, case.link)
-        {
-            connection.allowed_by = Some(self.generation);
-        }
-        Ok(true)
-    }
-
     fn judge_alone(&mut self, case: &mut Case<'_>, sides: &[Side]) -> Result<u16, Reason> {
         let (_, mark) = self.judge_request(case, sides)?;
         case.said.event = true;
@@ -535,16 +460,6 @@ impl Firewall {
 }
 
 impl Case<'_> {
-    /// "Its sender can have seen that packet: of a connection between two ends on this host the other
-    /// end or the host, of one with the outside anybody there, for any router may be on the way."
-    fn may_have_seen(&self, other: End) -> bool {
-        match self.ingress {
-            0 => true,
-            _ if other.endpoint != 0 => u32::from(self.mark) == other.endpoint,
-            _ => !other.is_host,
-        }
-    }
-
     /// "The sender's hook knows the sender, the receiver's knows itself and, by the mark, what endpoint
     /// sent it."
     fn is_party(&self, opener: &End, target: &End, replying: bool) -> bool {
@@ -561,13 +476,6 @@ impl Case<'_> {
             }
         }
     }
-}
-
-/// What says who speaks: the interface a packet came in by (0: none), and its mark.
-struct Claims {
-    link: u32,
-    mark: u16,
-    ingress: u32,
 }
 
 impl End {
@@ -594,28 +502,6 @@ enum Changed {
     /// Its ends are others than when it was judged.
     Parties,
     Reason(Reason),
-}
-
-/// What an error is about. "Errors go to who sent the packet, and never speak of later fragments"
-/// (RFC 1122, 3.2.2), nor of errors. What pads the frame is no part of it.
-fn read_quotation(error: &Headers, frame: &[u8]) -> Result<Headers, Reason> {
-    let offset = error.transport + 8;
-    let frame = &frame[..error.transport + error.length];
-    if offset > REACH {
-        return Err(Reason::DROP_PULL_FAILED);
-    }
-    let mut quoted = match error.is_v6() {
-        true => ipv6::read(frame, offset, true)?,
-        false => ipv4::read(frame, offset, true)?,
-    };
-    if quoted.source != error.destination || quoted.is_later_fragment() {
-        return Err(Reason::DROP_ICMP_ERROR);
-    }
-    transport::read_quoted(frame, &mut quoted)?;
-    if is_error(&quoted) {
-        return Err(Reason::DROP_ICMP_ERROR);
-    }
-    Ok(quoted)
 }
 
 fn by_policy(verdict: Verdict) -> Result<(), Reason> {

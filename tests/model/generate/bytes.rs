@@ -16,6 +16,8 @@ pub struct Packet {
     pub extensions: Vec<(u8, Vec<u8>)>,
     pub fragment: Option<Fragment>,
     pub payload: Payload,
+    /// What the frame holds behind the packet's end.
+    pub padding: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +98,12 @@ impl Packet {
 
     pub fn frame(&self, from: [u8; 6], to: [u8; 6]) -> Vec<u8> {
         let kind = if self.is_v6() { 0x86dd } else { 0x0800 };
-        ethernet(from, to, kind, &self.bytes())
+        ethernet(
+            from,
+            to,
+            kind,
+            &[self.bytes(), self.padding.clone()].concat(),
+        )
     }
 }
 

@@ -111,6 +111,7 @@ pub fn neighbour_discovery(recipe: &mut Recipe<'_>) -> Vec<Step> {
         extensions: Vec::new(),
         fragment: None,
         payload: Payload::Icmp(kind, u8::from(recipe.one_in(12)), 0, data),
+        padding: Vec::new(),
     };
     let frame = packet.frame(place.mac, [0x33, 0x33, 0xff, t[13], t[14], t[15]]);
     at_hooks(place, frame, recipe)
@@ -132,6 +133,7 @@ pub fn membership(recipe: &mut Recipe<'_>) -> Vec<Step> {
             extensions: Vec::new(),
             fragment: None,
             payload: Payload::Other(2, vec![kind, 0, 0, 0, 0, 0, 0, 0]),
+            padding: Vec::new(),
         };
         return at_hooks(
             place,
@@ -150,6 +152,7 @@ pub fn membership(recipe: &mut Recipe<'_>) -> Vec<Step> {
         extensions: vec![(if recipe.one_in(8) { 60 } else { 0 }, options)],
         fragment: None,
         payload: Payload::Icmp(kind, 0, 0, vec![0; 16]),
+        padding: Vec::new(),
     };
     at_hooks(place, packet.frame(place.mac, to), recipe)
 }

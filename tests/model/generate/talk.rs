@@ -80,8 +80,8 @@ const ODD_V6: [&str; 9] = [
     "fec0::1",
 ];
 
-const PORTS: [u16; 14] = [
-    80, 443, 53, 8000, 8050, 8100, 8101, 79, 1, 0, 3868, 65535, 67, 547,
+const PORTS: [u16; 16] = [
+    80, 443, 53, 8000, 8050, 8100, 8101, 79, 1, 0, 3868, 65535, 67, 547, 68, 546,
 ];
 const CLIENT_PORTS: [u16; 6] = [40000, 40001, 80, 53, 67, 547];
 const ICMP_TYPES_V4: [u8; 14] = [8, 0, 13, 14, 17, 18, 5, 3, 11, 12, 4, 9, 15, 255];
@@ -193,6 +193,10 @@ impl Talk {
         } else {
             &[(3, 4), (3, 3), (11, 0), (12, 0), (3, 1)]
         };
+        let padding = match recipe.one_in(12) {
+            false => Vec::new(),
+            true => bytes.split_off(recipe.below(bytes.len() + 1)),
+        };
         let (kind, code) = recipe.pick(kinds);
         let (from, source) = match recipe.below(4) {
             0 => (said.to, said.packet.destination),
@@ -209,6 +213,7 @@ impl Talk {
             source,
             destination,
             payload: Payload::Icmp(kind, code, 0, bytes),
+            padding,
             ..plain(source, destination)
         };
         self.say(Said { from, to, packet }, recipe)
@@ -365,6 +370,7 @@ fn plain(source: IpAddr, destination: IpAddr) -> Packet {
         extensions: Vec::new(),
         fragment: None,
         payload: Payload::Udp(0, 0),
+        padding: Vec::new(),
     }
 }
 
@@ -484,7 +490,11 @@ fn steps(said: &Said, recipe: &mut Recipe<'_>) -> Vec<Step> {
     let mut ingress = 0;
     match said.from {
         Who::Endpoint(place) => {
-            let frame = packet.frame(place.mac, next_hop(said, beside));
+            let to = match recipe.one_in(40) {
+                false => next_hop(said, beside),
+                true => [0xff; 6],
+            };
+            let frame = packet.frame(place.mac, to);
             let endpoint = place.number;
             let frame = Hex(frame);
             steps.push(Step::Send { endpoint, frame });
