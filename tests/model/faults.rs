@@ -112,7 +112,8 @@ faults! {
     dhcp_to_a_client_is_found: "upkeep.h",
         ": bpf_htons(DHCP_CLIENT_PORT)" => ": bpf_htons(DHCP_SERVER_PORT)";
     fragments_of_more_than_a_packet_are_found: "fragment.h",
-        "before + headers->fragment_offset + length" => "headers->fragment_offset + length";
+        "before + headers->fragment_offset + length"
+            => "before * 0 + headers->fragment_offset + length";
     unproven_sender_is_found: "verdict.h",
         "return packet->source.endpoint == sender ? DROP_NONE : DROP_SOURCE_UNPROVEN;"
             => "return DROP_NONE;";

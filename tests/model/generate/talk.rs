@@ -7,6 +7,7 @@ use super::bytes::{Fragment, Packet, Payload};
 use super::host::{GATEWAY_MAC, PLACES, Place, UPLINK};
 use super::link;
 use super::recipe::Recipe;
+use crate::harness::kernel::TICK;
 use crate::harness::trace::{Hex, Mark, Step};
 
 /// Who speaks.
@@ -97,7 +98,7 @@ const PROTOCOLS: [u8; 8] = [47, 50, 41, 4, 136, 59, 2, 255];
 impl Talk {
     /// What a recipe says next.
     pub fn next(&mut self, recipe: &mut Recipe<'_>) -> Vec<Step> {
-        match recipe.below(28) {
+        match recipe.below(29) {
             0..=6 => self.open(recipe),
             7..=12 => self.answer(recipe),
             13..=15 => self.again(recipe),
@@ -108,6 +109,7 @@ impl Talk {
             22 => self.fragments(recipe),
             23 => self.extended(recipe),
             24..=26 => self.mutated(recipe),
+            27 => self.reset(recipe),
             _ => link::noise(recipe),
         }
     }
@@ -163,6 +165,40 @@ impl Talk {
         self.say(said, recipe)
     }
 
+    /// A TCP connection is reset from one end, and some time later one of the ends has not noticed.
+    fn reset(&mut self, recipe: &mut Recipe<'_>) -> Vec<Step> {
+        let said = self.earlier(recipe);
+        let Payload::Tcp(source, destination, _) = said.packet.payload else {
+            return self.say(said, recipe);
+        };
+        let segment = |flags, back| {
+            let there = Packet {
+                payload: Payload::Tcp(source, destination, flags),
+                ..said.packet.clone()
+            };
+            let answer = Packet {
+                source: there.destination,
+                destination: there.source,
+                payload: there.payload.answer(there.is_v6(), flags),
+                ..there.clone()
+            };
+            let (from, to, packet) = match back {
+                true => (said.to, said.from, answer),
+                false => (said.from, said.to, there),
+            };
+            Said { from, to, packet }
+        };
+        let mut all = steps(&segment(0x04, recipe.one_in(2)), recipe);
+        for _ in 0..=recipe.below(3) {
+            if recipe.one_in(2) {
+                all.push(Step::Wait(TICK * (1 + recipe.below(2) as u64)));
+            }
+            let flags = recipe.pick(&[0x10, 0x10, 0x18, 0x11, 0x02, 0x04]);
+            all.extend(steps(&segment(flags, recipe.one_in(2)), recipe));
+        }
+        all
+    }
+
     /// An error about something that was said, from the other end, a router, or anybody.
     fn error(&mut self, recipe: &mut Recipe<'_>) -> Vec<Step> {
         let said = self.earlier(recipe);
@@ -204,10 +240,10 @@ impl Talk {
             2 => (Who::Host, of_host(recipe, v6)),
             _ => someone(recipe, v6),
         };
-        let (to, destination) = if recipe.one_in(8) {
-            someone(recipe, v6)
-        } else {
-            (said.from, said.packet.source)
+        let (to, destination) = match recipe.below(16) {
+            0 | 1 => someone(recipe, v6),
+            2 => (someone(recipe, v6).0, said.packet.source), // to the wrong one
+            _ => (said.from, said.packet.source),
         };
         let packet = Packet {
             source,
