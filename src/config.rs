@@ -44,6 +44,8 @@ pub struct Config {
     pub docker: Docker,
     /// The bridges whose ports are watched.
     pub bridges: Bridges,
+    /// What closes off what is not armed.
+    pub guard: Guard,
     /// Interfaces that are watched though they are not Docker's.
     #[serde(deserialize_with = "interfaces")]
     pub interfaces: Vec<Interface>,
@@ -66,6 +68,7 @@ impl Default for Config {
             control: Control::default(),
             docker: Docker::default(),
             bridges: Bridges::default(),
+            guard: Guard::default(),
             interfaces: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -201,6 +204,30 @@ impl Bridges {
     pub fn manages(&self, bridge: &str) -> bool {
         let named = |globs: &[Pattern]| globs.iter().any(|glob| glob.matches(bridge));
         named(&self.managed) && !named(&self.excluded)
+    }
+}
+
+/// What closes off what is not armed, with or without a daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guard {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// The group of interfaces that are armed.
+    #[serde(deserialize_with = "within::<1, 2_147_483_647, _>")]
+    pub group: u32,
+    /// What ports of managed bridges are called, as globs, for kernels that cannot tell bridges.
+    #[serde(deserialize_with = "patterns", serialize_with = "pattern_texts")]
+    pub ports: Vec<Pattern>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            group: 46_109,
+            ports: Pattern::new("veth*").into_iter().collect(),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod compile;
 pub mod config;
 pub mod control;
 mod fault;
+pub mod guard;
 pub mod inventory;
 pub mod kernel;
 pub mod netlink;

@@ -1,4 +1,4 @@
-//! Questions to the kernel by rtnetlink (RFC 3549), and how to read what it answers.
+//! Questions and orders to the kernel by rtnetlink (RFC 3549), and how to read what it answers.
 //!
 //! Requests are built by `netlink-packet-route`. Answers are read by hand, attribute by attribute:
 //! whatever else an object has to tell, in whatever form, cannot keep us from reading what is needed.
@@ -98,6 +98,16 @@ impl Netlink {
             let source = io::Error::new(io::ErrorKind::UnexpectedEof, "no answer");
             NetlinkError::new(action, source)
         })
+    }
+
+    /// Has the kernel change something.
+    pub(crate) fn change(
+        &mut self,
+        action: &str,
+        order: &RouteNetlinkMessage,
+    ) -> Result<(), NetlinkError> {
+        self.exchange(action, order, NLM_F_ACK, &mut |_, _| Ok(()))?;
+        Ok(())
     }
 
     /// Asks for a whole table, and gives each message's payload to `read`; what that leaves out

@@ -6,6 +6,7 @@ mod doctor;
 mod explain;
 mod failure;
 mod generate;
+mod guard;
 mod list;
 mod monitor;
 mod output;
@@ -106,6 +107,8 @@ enum Verb {
     Doctor(doctor::Doctor),
     /// End the daemon; enforcement goes on unless it is detached
     Stop(stop::Stop),
+    /// Close off what is not armed, without a daemon: before containers start
+    Guard(guard::Guard),
     /// Print completions for a shell
     #[command(hide = true)]
     Completions(generate::Completions),
@@ -137,6 +140,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(explain) => explain.run(&global, &mut output),
         Verb::Doctor(doctor) => doctor.run(&global, &mut output),
         Verb::Stop(stop) => stop.run(&global, &mut output),
+        Verb::Guard(guard) => guard.run(&global, &mut output),
         Verb::Completions(completions) => completions.run(&mut output),
         Verb::Man(man) => man.run(&mut output),
     };

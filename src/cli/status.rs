@@ -11,7 +11,7 @@ use super::text::{bytes, count, duration, number};
 use super::{Answer, Failure, Global};
 use crate::control::protocol::{Request, Response};
 use crate::control::report::{
-    DockerState, FlowStatus, MapStatus, OpenedBy, StatusReport, TroubleStatus,
+    DockerState, FlowStatus, GuardState, MapStatus, OpenedBy, StatusReport, TroubleStatus,
 };
 use crate::control::time::UnixTime;
 use crate::observe::line::printable;
@@ -108,6 +108,7 @@ fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
     for fallback in &report.attach.fallbacks {
         page.line("", fallback);
     }
+    guard(&mut page, report);
     docker(&mut page, report);
     flows(&mut page, report);
     drops(&mut page, report);
@@ -162,6 +163,19 @@ fn endpoints(page: &mut Page, report: &StatusReport) {
         text.push_str(&page.painted(AnsiColor::Yellow.on_default(), &unnamed));
     }
     page.line("endpoints", &text);
+}
+
+fn guard(page: &mut Page, report: &StatusReport) {
+    let guard = &report.guard;
+    let text = match guard.state {
+        GuardState::Closed => "closed: nothing passes where nothing is armed".to_owned(),
+        GuardState::Open => page.painted(AnsiColor::Red.on_default(), "open"),
+        GuardState::Off => page.painted(AnsiColor::Yellow.on_default(), "off"),
+    };
+    page.line("guard", &text);
+    if let Some(fallback) = &guard.fallback {
+        page.line("", fallback);
+    }
 }
 
 fn docker(page: &mut Page, report: &StatusReport) {

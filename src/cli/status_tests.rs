@@ -3,7 +3,7 @@ use pretty_assertions::assert_eq;
 use super::*;
 use crate::control::report::{
     AttachStatus, CrowdedAccount, DockerStatus, DropCount, EndpointCounts, EventStatus, FlowStatus,
-    PolicyStatus, TroubleStatus,
+    GuardStatus, PolicyStatus, TroubleStatus,
 };
 
 const STARTED: UnixTime = UnixTime::new(1_795_000_000, 0);
@@ -53,6 +53,10 @@ fn healthy() -> StatusReport {
             mode: "tcx".to_owned(),
             fallbacks: Vec::new(),
         },
+        guard: GuardStatus {
+            state: GuardState::Closed,
+            fallback: None,
+        },
         docker: DockerStatus {
             state: DockerState::Connected,
             version: Some("29.3.1".to_owned()),
@@ -77,6 +81,7 @@ policy      revision 3, generation 12, enforced 10 s ago
             /etc/bridgewall/policy.toml
 endpoints   3 of 3 armed
 attached by tcx
+guard       closed: nothing passes where nothing is armed
 docker      connected, version 29.3.1
 connections 0, 0 new
 dropped     nothing
@@ -134,6 +139,7 @@ policy      revision 3, generation 12, enforced 10 s ago
 endpoints   2 of 3 armed, 1 not named yet
 attached by tcx
             no tcx before Linux 6.6: clsact serves
+guard       closed: nothing passes where nothing is armed
 docker      waiting, version 29.3.1: connection refused
 connections 12,345, 4,096 new
             7 packets of new connections found no room

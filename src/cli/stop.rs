@@ -13,6 +13,7 @@ use crate::control::client::{Client, ClientError};
 use crate::control::lock::DaemonLock;
 use crate::control::protocol::{Request, Response};
 use crate::control::report::StopReport;
+use crate::guard::Guard;
 use crate::kernel;
 use crate::observe::line::printable;
 
@@ -86,10 +87,12 @@ fn detach(global: &Global) -> Result<StopReport, Failure> {
     let _lock = DaemonLock::acquire(&config.state_directory)
         .map_err(|error| Failure::Unusable(error.to_string()))?;
     let _progress = Progress::start("removing programs and maps");
-    let problems = match kernel::detach_all(&config.pin_directory) {
-        Ok(()) => Vec::new(),
-        Err(errors) => errors.iter().map(ToString::to_string).collect(),
-    };
+    let problems =
+        Guard::open(&config).map_or_else(|error| vec![error.into()], |mut guard| guard.remove());
+    let mut problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    if let Err(errors) = kernel::detach_all(&config.pin_directory) {
+        problems.extend(errors.iter().map(ToString::to_string));
+    }
     Ok(StopReport {
         detached: true,
         problems,

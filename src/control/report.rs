@@ -29,6 +29,8 @@ pub struct StatusReport {
     pub attach: AttachStatus,
     /// The Docker engine.
     pub docker: DockerStatus,
+    /// What closes off endpoints that are not armed.
+    pub guard: GuardStatus,
     /// The table of connections.
     #[serde(default)]
     pub flows: FlowStatus,
@@ -81,6 +83,39 @@ pub struct AttachStatus {
     pub mode: String,
     /// What the kernel does not have, and what serves instead.
     pub fallbacks: Vec<String>,
+}
+
+/// What closes off endpoints that are not armed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardStatus {
+    /// Whether it does.
+    pub state: GuardState,
+    /// What the kernel does not have, and what serves instead.
+    pub fallback: Option<String>,
+}
+
+/// Whether endpoints that are not armed are closed off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuardState {
+    /// They are.
+    Closed,
+    /// They should be, and are not.
+    Open,
+    /// Switched off in the configuration: they are not.
+    Off,
+}
+
+impl GuardState {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// The Docker engine.

@@ -7,9 +7,10 @@ use crate::control::explanation;
 use crate::control::protocol::{ErrorKind, FLOWS_LIMIT, Listing, Question, Response};
 use crate::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, DropCount, EndpointCounts, EndpointReport,
-    EventStatus, FlowEnd, FlowReport, FlowsReport, IdentityReport, MapStatus, Passage,
-    PolicyStatus, RuleReport, StatusReport, TroubleStatus,
+    EventStatus, FlowEnd, FlowReport, FlowsReport, GuardState, GuardStatus, IdentityReport,
+    MapStatus, Passage, PolicyStatus, RuleReport, StatusReport, TroubleStatus,
 };
+use crate::guard::{self, Sight};
 use crate::inventory::docker::Health;
 use crate::inventory::model::Endpoint;
 use crate::kernel::{self, Flow, FlowState};
@@ -82,6 +83,7 @@ impl Daemon {
             },
             endpoints,
             attach,
+            guard: guard_status(self.guard.state()),
             docker,
             flows,
             maps,
@@ -370,6 +372,23 @@ fn attach_status(actual: &Actual, tcx: bool, asked: crate::config::Attach) -> At
         .to_owned(),
         fallbacks,
     }
+}
+
+fn guard_status(state: guard::State) -> GuardStatus {
+    let (state, fallback) = match state {
+        guard::State::Closed(Sight::Bridges) => (GuardState::Closed, None),
+        guard::State::Closed(Sight::Ports) => (
+            GuardState::Closed,
+            Some(
+                "this kernel's nftables cannot tell bridges apart (CONFIG_NFT_BRIDGE_META): ports are \
+                 known by their names, guard.ports in bridgewall.toml"
+                    .to_owned(),
+            ),
+        ),
+        guard::State::Open => (GuardState::Open, None),
+        guard::State::Off => (GuardState::Off, None),
+    };
+    GuardStatus { state, fallback }
 }
 
 fn drop_counts(drops: &[kernel::Counter]) -> Vec<DropCount> {

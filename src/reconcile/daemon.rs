@@ -1,5 +1,6 @@
 //! The one writer: everything that changes the kernel happens here, one thing after the other.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -23,6 +24,7 @@ use crate::control::server::{self, ControlRequest, Server, Verb};
 use crate::control::service;
 use crate::control::tally::Tally;
 use crate::control::time::UnixTime;
+use crate::guard::{self, Guard};
 use crate::inventory::endpoints::Remark;
 use crate::inventory::model::Inventory;
 use crate::kernel::{Kernel, KernelReader, KernelSettings};
@@ -74,6 +76,7 @@ pub(super) struct Daemon {
     pub policies: Policies,
     pub host: Host,
     pub kernel: Kernel,
+    pub guard: Guard,
     pub reader: KernelReader,
     pub hub: Arc<Hub>,
     pub tally: Arc<Tally>,
@@ -127,6 +130,12 @@ impl Daemon {
         let host = Host::watch(&config, &store, bell)?;
         let kernel = Kernel::open(KernelSettings::from(&config))?;
         log::info!("{}", kernel.adoption());
+        let ring = bell.clone();
+        guard::watch::start(move || match ring.ring(Trigger::Guard) {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        })?;
+        let guard = Guard::open(&config)?;
         host.await_docker();
 
         let mut daemon = Self {
@@ -135,6 +144,7 @@ impl Daemon {
             policies,
             host,
             kernel,
+            guard,
             hub: Arc::default(),
             tally: Arc::default(),
             numbering: numbering.unwrap_or_default(),
@@ -255,6 +265,9 @@ impl Daemon {
         }
         if batch.host || due(self.retry.map(|(at, _)| at)) || due(self.look_again_at) {
             self.look();
+        }
+        if batch.guard {
+            self.keep_guard();
         }
         if self.expire_at <= now {
             self.expire_at = now + self.expire();
@@ -379,18 +392,20 @@ impl Daemon {
     /// The policy could not be written. The one that judged before does so still.
     fn commit(&mut self, pass: Pass) -> Result<()> {
         let publishes = pass.publishes();
+        let mut failures = self.disarm(&pass.inventory);
         let applied = if pass.plan.is_empty() {
             Ok(())
         } else {
             self.kernel.apply(&pass.plan)
         };
         self.kernel_failures += u64::from(applied.is_err());
-        let failures = match applied {
-            Ok(()) => Vec::new(),
+        match applied {
+            Ok(()) => {}
             // Published or not: that is what counts.
             Err(errors) if publishes && !self.has_published(&pass)? => return Err(errors.into()),
-            Err(errors) => errors.iter().map(ToString::to_string).collect(),
-        };
+            Err(errors) => failures.extend(errors.iter().map(ToString::to_string)),
+        }
+        failures.extend(self.arm(&pass.inventory)?);
         if publishes {
             self.committed_at = Some(UnixTime::now());
             self.numbering = pass.numbering;
@@ -437,7 +452,7 @@ impl Daemon {
     }
 
     /// Something went wrong: it is told once, and tried again later.
-    fn failed(&mut self, failures: Vec<String>) {
+    pub(super) fn failed(&mut self, failures: Vec<String>) {
         for failure in failures
             .iter()
             .filter(|failure| !self.failures.contains(failure))
@@ -478,16 +493,17 @@ impl Daemon {
             .map_or(0, |actual| actual.active.generation)
     }
 
-    fn end(self, end: End) -> Result<()> {
+    fn end(mut self, end: End) -> Result<()> {
         service::stopping();
         let End::Detach(request) = end else {
             log::info!("the daemon ends; enforcement goes on");
             return Ok(());
         };
-        let problems: Vec<String> = match self.kernel.detach_all() {
-            Ok(()) => Vec::new(),
-            Err(errors) => errors.iter().map(ToString::to_string).collect(),
-        };
+        let problems = self.guard.remove();
+        let mut problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        if let Err(errors) = self.kernel.detach_all() {
+            problems.extend(errors.iter().map(ToString::to_string));
+        }
         for problem in &problems {
             log::error!("{problem}");
         }

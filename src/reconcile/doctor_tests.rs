@@ -4,8 +4,8 @@ use pretty_assertions::assert_eq;
 
 use super::*;
 use crate::control::report::{
-    AttachStatus, DockerStatus, EndpointCounts, EventStatus, FlowStatus, PolicyStatus,
-    TroubleStatus,
+    AttachStatus, DockerStatus, EndpointCounts, EventStatus, FlowStatus, GuardState, GuardStatus,
+    PolicyStatus, TroubleStatus,
 };
 use crate::control::time::UnixTime;
 use crate::inventory::docker::{Container, Unprotected};
@@ -69,6 +69,10 @@ impl Host {
                     state: DockerState::Connected,
                     version: None,
                     error: None,
+                },
+                guard: GuardStatus {
+                    state: GuardState::Closed,
+                    fallback: None,
                 },
                 flows: FlowStatus {
                     new: room(100, 10),

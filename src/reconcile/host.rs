@@ -1,6 +1,5 @@
 //! Observe: what is on this host now.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use super::trigger::{Bell, Trigger};
 use crate::config::Config;
 use crate::inventory::docker::{Docker, DockerState, DockerView};
 use crate::inventory::endpoints::{DockerKnowledge, Ledger, Merged, Settings, merge};
-use crate::inventory::netlink::watch;
+use crate::inventory::netlink::{Link, watch};
 use crate::inventory::observer::Observer;
 use crate::policy::model::Policy;
 
@@ -29,7 +28,7 @@ pub(super) struct Host {
     docker: Option<Docker>,
     settings: Settings,
     ledger: Ledger,
-    link_names: BTreeMap<u32, String>,
+    links: Vec<Link>,
 }
 
 impl Host {
@@ -56,7 +55,7 @@ impl Host {
             observer: Observer::open()?,
             docker,
             settings: settings::inventory(config),
-            link_names: BTreeMap::new(),
+            links: Vec::new(),
             ledger: ledger(store)?,
         })
     }
@@ -95,12 +94,8 @@ impl Host {
         let view = self
             .observer
             .collect(docker.view, &self.settings, &self.ledger)?;
-        self.link_names = view
-            .links
-            .iter()
-            .map(|link| (link.ifindex, link.name.clone()))
-            .collect();
         let merged = merge(&view, docker, &self.settings, &self.ledger, Instant::now());
+        self.links = view.links;
         if merged.wants_docker_list
             && let Some(docker) = &self.docker
         {
@@ -123,7 +118,13 @@ impl Host {
 
     /// What an interface was called at the last look.
     pub fn link_name(&self, ifindex: u32) -> Option<&str> {
-        self.link_names.get(&ifindex).map(String::as_str)
+        let link = self.links.iter().find(|link| link.ifindex == ifindex)?;
+        Some(&link.name)
+    }
+
+    /// The interfaces at the last look.
+    pub fn links(&self) -> &[Link] {
+        &self.links
     }
 
     /// What is known of Docker; `None` if nobody asks it.

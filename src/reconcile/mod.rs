@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! watchers -> trigger -> daemon -> host (observe) -> pass (diff) -> daemon (apply)
+//!                          \-> guarding: what is not armed is closed off
 //!                          \-> policies, store: what is in force, what is kept
 //!                           \-> answers: what is told when somebody asks
 //! ```
@@ -11,6 +12,7 @@ mod checkup;
 mod daemon;
 mod doctor;
 mod flow_room;
+mod guarding;
 mod host;
 mod pass;
 pub mod policies;

@@ -47,6 +47,7 @@ impl Pass {
             policy: PolicyImage::from(&compiled),
             live,
         };
+        daemon.doubt_what_is_unmarked();
         let actual = daemon.kernel.observe().map_err(|error| error.to_string())?;
         let plan = diff::plan(actual, &desired).map_err(|error| error.to_string())?;
         Ok(Self {

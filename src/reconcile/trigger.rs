@@ -12,6 +12,8 @@ pub enum Trigger {
     Host(crate::inventory::Trigger),
     /// Policy files have changed.
     Files,
+    /// An nftables table of the bridge family has changed.
+    Guard,
     /// A signal came.
     Signal(SignalRequest),
     /// Somebody asks over the control socket.
@@ -25,6 +27,8 @@ pub(super) struct Batch {
     pub host: bool,
     /// Something about the policy files has changed.
     pub files: bool,
+    /// The guard's table may have changed.
+    pub guard: bool,
     /// SIGHUP.
     pub reload: bool,
     /// SIGTERM or SIGINT.
@@ -38,6 +42,7 @@ impl Batch {
         match trigger {
             Trigger::Host(_) => self.host = true,
             Trigger::Files => self.files = true,
+            Trigger::Guard => self.guard = true,
             Trigger::Signal(SignalRequest::Reload) => self.reload = true,
             Trigger::Signal(SignalRequest::Terminate) => self.terminate = true,
             Trigger::Control(request) => self.requests.push(request),

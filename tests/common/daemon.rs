@@ -58,7 +58,30 @@ impl Daemon {
         policy: &str,
         endpoints: u64,
     ) -> Self {
-        let mut daemon = Self {
+        let mut daemon = Self::configured(place, attach, configuration, policy);
+        daemon.launch();
+        daemon.await_endpoints(endpoints);
+        daemon
+    }
+
+    /// Writes the configuration, and has the command line close off what is not armed, as at boot.
+    #[track_caller]
+    pub fn guard(place: &Arc<Place>, configuration: &str) {
+        let daemon = Self::configured(place, Attach::Auto, configuration, "");
+        let output = place.namespace.inside(|| {
+            Command::new(BINARY)
+                .arg("--config")
+                .arg(daemon.configuration())
+                .arg("guard")
+                .output()
+        });
+        let output = output.unwrap_or_else(|error| panic!("run {BINARY}: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "guard: {said}");
+    }
+
+    fn configured(place: &Arc<Place>, attach: Attach, configuration: &str, policy: &str) -> Self {
+        let daemon = Self {
             place: Arc::clone(place),
             binary: BINARY.into(),
             process: None,
@@ -84,8 +107,6 @@ impl Daemon {
         );
         fs::write(daemon.configuration(), paths + configuration).expect("write bridgewall.toml");
         fs::write(daemon.policy(), policy).expect("write policy.toml");
-        daemon.launch();
-        daemon.await_endpoints(endpoints);
         daemon
     }
 
@@ -178,6 +199,12 @@ impl Daemon {
     /// How many policies were taken, if it answers.
     pub fn try_revision(&self) -> Option<u64> {
         self.try_status()?["policy"]["revision"].as_u64()
+    }
+
+    /// Waits until it answers.
+    #[track_caller]
+    pub fn await_status(&self) {
+        eventually("the daemon answers", || self.try_status());
     }
 
     /// Runs the command line against this daemon.
@@ -279,6 +306,11 @@ impl Daemon {
         let beside = self.place.directory().join("policy.toml.new");
         fs::write(&beside, policy).expect("write a policy");
         fs::rename(&beside, self.policy()).expect("rename a policy");
+    }
+
+    /// Whether its log has this text.
+    pub fn log_says(&self, text: &str) -> bool {
+        fs::read_to_string(self.log()).is_ok_and(|log| log.contains(text))
     }
 
     /// Kills it as `kill -9` does.

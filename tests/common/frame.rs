@@ -112,6 +112,12 @@ pub fn send(from: &Namespace, interface: &str, frame: &[u8]) {
     assert_eq!(sent.expect("send a raw frame"), frame.len());
 }
 
+/// A socket that sends frames as they are.
+#[track_caller]
+pub fn sender(from: &Namespace, interface: &str) -> Socket {
+    packet_socket(from, interface, 0).expect("open a packet socket")
+}
+
 /// What arrives at an interface, whether anything there listens for it or not.
 pub struct Witness {
     socket: Socket,

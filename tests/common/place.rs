@@ -3,6 +3,7 @@
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -73,8 +74,22 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The guard outlives a daemon that is killed, and this place may be the machine's own network.
+    fn open_guard(&self) {
+        for family in ["bridge", "inet", "arp"] {
+            let script = format!("table {family} bridgewall; delete table {family} bridgewall");
+            // Best effort: a test that has failed must still be able to say why.
+            let _ = self
+                .namespace
+                .inside(|| Command::new("nft").arg(&script).output());
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
+        self.open_guard();
         remove(&self.directory);
         // The last one; it is not empty as long as there are others.
         let _ = fs::remove_dir(root());

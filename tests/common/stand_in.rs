@@ -11,8 +11,8 @@ use bridgewall::control::explanation::ExplainReport;
 use bridgewall::control::protocol::{ErrorKind, Listing, Question, Response};
 use bridgewall::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, EndpointCounts, EndpointReport, EventStatus,
-    FlowEnd, FlowReport, FlowStatus, FlowsReport, IdentityReport, Passage, PolicyStatus,
-    ReloadReport, RuleReport, StatusReport, StopReport, TroubleStatus,
+    FlowEnd, FlowReport, FlowStatus, FlowsReport, GuardState, GuardStatus, IdentityReport, Passage,
+    PolicyStatus, ReloadReport, RuleReport, StatusReport, StopReport, TroubleStatus,
 };
 use bridgewall::control::server::{ControlRequest, Limits, Server, Verb};
 use bridgewall::control::tally::Tally;
@@ -186,6 +186,10 @@ pub fn healthy() -> StatusReport {
         attach: AttachStatus {
             mode: "tcx".to_owned(),
             fallbacks: Vec::new(),
+        },
+        guard: GuardStatus {
+            state: GuardState::Closed,
+            fallback: None,
         },
         docker: DockerStatus {
             state: DockerState::Connected,

@@ -31,6 +31,7 @@ macro_rules! on_both_hooks {
 
 mod control;
 mod endpoints;
+mod guard;
 mod icmp;
 mod lifetime;
 mod networks;

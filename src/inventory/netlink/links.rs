@@ -24,6 +24,7 @@ const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_GROUP: u16 = 27;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 /// Of `IFLA_OPERSTATE`, RFC 2863: for interfaces that do not say, and for those that are up.
@@ -50,9 +51,28 @@ pub struct Link {
     pub up: bool,
     /// It can carry packets: of a veth, both ends are up.
     pub operational: bool,
+    /// Its group, a number that the administrator gives it; 0 unless somebody did.
+    pub group: u32,
 }
 
 impl Link {
+    /// One of which only the index is known.
+    #[cfg(test)]
+    pub(crate) fn nameless(ifindex: u32) -> Self {
+        Self {
+            ifindex,
+            name: String::new(),
+            kind: None,
+            master: None,
+            peer: None,
+            peer_namespace: None,
+            mac: None,
+            up: false,
+            operational: false,
+            group: 0,
+        }
+    }
+
     /// Whether it is a bridge.
     #[must_use]
     pub fn is_bridge(&self) -> bool {
@@ -77,6 +97,7 @@ impl Link {
             mac: None,
             up: unsigned(payload, HEADER_FLAGS)? & IFF_UP != 0,
             operational: false,
+            group: 0,
         };
         for attribute in attributes(payload, HEADER_BYTES)? {
             let attribute = attribute?;
@@ -90,6 +111,7 @@ impl Link {
                 IFLA_OPERSTATE => {
                     link.operational = value.first().is_some_and(|s| OPERATIONAL.contains(s));
                 }
+                IFLA_GROUP => link.group = unsigned(value, 0)?,
                 IFLA_LINKINFO => {
                     for information in NlasIterator::new(value) {
                         let information = information?;

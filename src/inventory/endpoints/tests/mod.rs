@@ -170,6 +170,7 @@ fn link(ifindex: u32, name: &str, kind: &str) -> Link {
         mac: Some(MacAddress([6, 0, 0, 0, 0, ifindex as u8])),
         up: true,
         operational: true,
+        group: 0,
     }
 }
 
