@@ -13,6 +13,10 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=src/bpf");
     println!("cargo:rerun-if-env-changed=BRIDGEWALL_CLANG");
 
+    // Tests build the programs again, with faults in them.
+    let own = env::current_exe().context("find the build script itself")?;
+    println!("cargo:rustc-env=BRIDGEWALL_BUILD_SCRIPT={}", own.display());
+
     let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?);
     let clang = clang()?;
     SkeletonBuilder::new()

@@ -181,8 +181,8 @@ static __always_inline enum following follow_flow(struct __sk_buff *skb, struct 
 
 		if (again == PARTIES_CHANGED)
 			return ABSENT;
+		packet->flags |= replying ? PACKET_REPLYING : 0;
 		if (again) {
-			packet->flags |= replying ? PACKET_REPLYING : 0;
 			flow->generation = 0;
 			*reason = again;
 			return REFUSED;

@@ -180,6 +180,8 @@ check_neighbour_discovery(struct __sk_buff *skb, const struct nd_packet *packet,
 		return DROP_ROUTER_ADVERTISEMENT;
 	if (packet->code || packet->ip.hop_limit != ND_HOP_LIMIT)
 		return DROP_NEIGHBOUR_DISCOVERY;
+	if (end > skb->len)
+		return DROP_NEIGHBOUR_DISCOVERY; /* its last option is not all there */
 	if (type == ND_ROUTER_SOLICIT) {
 		genuine = !unspecified && length >= ND_SOLICIT_LENGTH &&
 			  are_nd_options_genuine(skb, ND_OFFSET + ND_SOLICIT_LENGTH, end, 1);

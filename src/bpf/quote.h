@@ -101,9 +101,16 @@ static __always_inline bool quotes_live_flow(const struct __sk_buff *skb, struct
 		return false;
 	if (flow->generation == packet->generation)
 		return true;
-	if (judge_again(packet, quoted, flow, replying))
+	if (judge_again(packet, quoted, flow, replying)) {
+		/* That was said of the connection; the error is judged on its own. */
+		packet->rule[SIDE_EGRESS] = 0;
+		packet->rule[SIDE_INGRESS] = 0;
+		packet->flags &= ~(PACKET_LOG | PACKET_JUDGED);
 		return false;
-	flow->generation = packet->generation;
+	}
+	/* What only audit mode lets pass is to be reported with the connection's next packet. */
+	if (packet->verdict == VERDICT_ALLOW)
+		flow->generation = packet->generation;
 	return true;
 }
 

@@ -9,9 +9,11 @@ use bridgewall::kernel::abi;
 use bridgewall::kernel::skeleton::{BridgewallSkel, OpenBridgewallSkel};
 use libbpf_rs::{MapCore, MapFlags, MapType, ProgramInput, ProgramMut, RingBufferBuilder};
 
+use crate::contract::{bytes_of, from_bytes};
 use crate::node::{ENDPOINTS, Family, HOST_IDENTITY, INTERNET, LAN, Node};
 use crate::pool::{self, Loan, Template};
 
+pub use crate::contract::address;
 pub use crate::rules::{
     Outcome, Reason, Rule, Side, Verdict, allow, allow_all, icmp_selector, port, rule,
 };
@@ -40,25 +42,6 @@ struct State {
     next_step: u32,
     generation: u64,
     slot: u8,
-}
-
-pub fn bytes_of<T: Copy>(value: &T) -> &[u8] {
-    // SAFETY: the types of the contract spell their padding out: every byte is initialised.
-    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
-}
-
-pub fn from_bytes<T: Copy>(bytes: &[u8]) -> T {
-    assert!(bytes.len() >= size_of::<T>());
-    // SAFETY: long enough, and the types of the contract are integers all through.
-    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
-}
-
-pub fn address(ip: IpAddr) -> abi::address {
-    let octets = match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
-    };
-    from_bytes(&octets)
 }
 
 impl Firewall {

@@ -1,10 +1,12 @@
 //! The packet path on crafted frames: the real programs, run by BPF_PROG_TEST_RUN through their
 //! templates. Needs root, touches no interface.
 
+mod again;
+mod budget;
+#[path = "../common/contract.rs"]
+mod contract;
 #[path = "../common/craft.rs"]
 mod craft;
-
-mod budget;
 mod errors;
 mod fixture;
 mod flood;

@@ -3,7 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::fixture::{Body, Firewall, Reason, allow_all};
-use crate::frame::{Ipv4, Ipv6, SYN, ethernet, frame, frame_v4, frame_v6, tcp, udp, vlan_tagged};
+use crate::frame::{
+    ICMPV6, Ipv4, Ipv6, Payload, SYN, ethernet, frame, frame_v4, frame_v6, tcp, udp, vlan_tagged,
+};
 use crate::node::{FAMILIES, Family, Node};
 
 #[test]
@@ -259,4 +261,24 @@ fn endpoint_must_not_speak_as_a_dhcp_server() {
             )
             .passes(&format!("{family:?} client"));
     }
+}
+
+#[test]
+fn neighbour_discovery_that_is_cut_off_is_dropped() {
+    let firewall = Firewall::new();
+    let mut bytes = vec![135, 0, 0, 0, 0, 0, 0, 0];
+    bytes.extend(Node::B.v6().octets());
+    bytes.extend([14, 2, 0, 0, 0, 0, 0, 0]); // an option of 16 bytes, of which 8 are there
+    let ip = Ipv6 {
+        hop_limit: 255,
+        payload_length: Some(bytes.len() as u16 + 8),
+        ..Ipv6::new(Node::A.v6(), Node::B.v6())
+    };
+    let payload = Payload {
+        protocol: ICMPV6,
+        bytes,
+    };
+    firewall
+        .from(Node::A, &frame_v6(Node::A, Node::B, &ip, &payload))
+        .drops(Reason::DROP_NEIGHBOUR_DISCOVERY, "half an option");
 }

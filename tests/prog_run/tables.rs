@@ -6,7 +6,8 @@ use bridgewall::kernel::abi;
 use libbpf_rs::{MapCore as _, MapFlags, ProgramInput};
 use nix::time::{ClockId, clock_gettime};
 
-use crate::fixture::{Firewall, bytes_of, entries, from_bytes};
+use crate::contract::{bytes_of, from_bytes};
+use crate::fixture::{Firewall, entries};
 
 /// An entry of the table of connections.
 pub type Entry = (abi::flow_key, abi::flow);

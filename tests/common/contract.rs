@@ -1,0 +1,24 @@
+//! Values of the contract between programs and daemon (`abi.h`), as bytes and back.
+
+use std::net::IpAddr;
+
+use bridgewall::kernel::abi;
+
+pub fn bytes_of<T: Copy>(value: &T) -> &[u8] {
+    // SAFETY: the types of the contract spell their padding out: every byte is initialised.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+pub fn from_bytes<T: Copy>(bytes: &[u8]) -> T {
+    assert!(bytes.len() >= size_of::<T>());
+    // SAFETY: long enough, and the types of the contract are integers all through.
+    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
+}
+
+pub fn address(ip: IpAddr) -> abi::address {
+    let octets = match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    };
+    from_bytes(&octets)
+}
