@@ -30,26 +30,28 @@
 static __always_inline int check_ipv6_sender(struct __sk_buff *skb)
 {
 	struct ipv6hdr *ip = at(skb, ETH_HLEN, sizeof(*ip));
-	bool own, unspecified;
+	bool unspecified = false;
 	struct nd_packet *nd;
 	__u8 next;
 
 	if (!ip)
 		return unreadable(skb, ETH_HLEN, sizeof(*ip));
-	own = is_own_ipv6(&ip->saddr);
-	unspecified = is_unspecified(&ip->saddr);
-	if (!own && !unspecified)
-		return DROP_SOURCE_IPV6;
+	/* Never both; the verifier is to know that, too. */
+	if (!is_own_ipv6(&ip->saddr)) {
+		if (!is_unspecified(&ip->saddr))
+			return DROP_SOURCE_IPV6;
+		unspecified = true;
+	}
 	next = ip->nexthdr;
 	if (next == IPPROTO_HOPOPTS || next == IPPROTO_ICMPV6) {
 		nd = at(skb, ETH_HLEN, SHORTEST_ND);
 		if (!nd && skb->len >= ETH_HLEN + SHORTEST_ND)
 			return DROP_PULL_FAILED;
-		if (next == IPPROTO_HOPOPTS && is_membership(skb))
-			return DROP_NONE;
 		if (next == IPPROTO_ICMPV6 && nd && nd->type >= ND_ROUTER_SOLICIT &&
 		    nd->type <= ND_REDIRECT)
 			return check_neighbour_discovery(skb, nd, unspecified);
+		if (next == IPPROTO_HOPOPTS && is_membership(skb))
+			return DROP_NONE;
 	}
 	return unspecified ? DROP_SOURCE_IPV6 : DROP_NONE;
 }

@@ -80,7 +80,7 @@ impl Sandbox {
             router.namespace.sysctl("net/ipv6/conf/all/forwarding", "1");
         }
         host.namespace.ip(&format!(
-            "link add {BRIDGE} address 02:bb:00:00:00:00 type bridge
+            "link add {BRIDGE} address 02:bb:00:00:00:00 type bridge mcast_snooping 0
              addr add 10.77.0.1/24 dev {BRIDGE}
              addr add fd77::1/64 dev {BRIDGE} nodad
              link set {BRIDGE} up

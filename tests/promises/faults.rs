@@ -42,8 +42,9 @@ fn a_reload_that_fails_at_any_step_leaves_one_policy_whole() {
     let before = Holdings::of(&sandbox, &daemon);
     for n in steps(1, 1) {
         let wanted = in_force.other();
-        daemon.replace_policy(&wanted.text());
+        // Ordered before the file is there: the daemon may notice that by itself before it is asked.
         daemon.order_fault("fail", n);
+        daemon.replace_policy(&wanted.text());
         let answer = client.ask(Request::Reload);
         let Some(step) = daemon.fault_happened() else {
             break;
