@@ -289,7 +289,8 @@ fn counters_are_exact_when_many_cpus_are_at_work_on_the_same_connections() {
             firewall.try_to_sweep();
         }
     });
-    assert!(passed.load(Ordering::Relaxed) > 10_000);
+    // How many depends on how many fit into a tick of the clock.
+    assert!(passed.load(Ordering::Relaxed) > 100);
     firewall.assert_counted();
     firewall.age_flows(10);
     firewall.sweep();
