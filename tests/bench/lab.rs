@@ -147,9 +147,21 @@ impl Lab {
             Firewall::Iptables(rules) => self.iptables(rules),
             Firewall::Bridgewall { entries, fast_path } => {
                 let place = self.sandbox.place();
-                let configuration = configuration(&self.sandbox, fast_path);
+                let configuration = configuration(&self.sandbox, entries, fast_path);
                 let policy = policy(entries);
-                let daemon = Daemon::start(place, Attach::Auto, &configuration, &policy, 2);
+                for number in 0..subjects(entries) {
+                    host.ip(&format!(
+                        "link add other{number} address {} type veth peer name end{number}\nlink set end{number} up\nlink set other{number} up",
+                        other_mac(number)
+                    ));
+                }
+                let daemon = Daemon::start(
+                    place,
+                    Attach::Auto,
+                    &configuration,
+                    &policy,
+                    u64::from(subjects(entries)) + 2,
+                );
                 self.daemon = Some(daemon);
             }
         }
@@ -249,11 +261,22 @@ pub fn labs(scenario: &str, firewalls: &[Firewall]) -> Vec<Lab> {
         .collect()
 }
 
-fn configuration(sandbox: &Sandbox, _fast_path: bool) -> String {
-    sandbox
+fn configuration(sandbox: &Sandbox, entries: u32, _fast_path: bool) -> String {
+    let mut text = sandbox
         .configuration()
-        .replace("managed = []", &format!("managed = [\"{BRIDGE}\"]"))
-        + "
+        .replace("managed = []", &format!("managed = [\"{BRIDGE}\"]"));
+    for number in 0..subjects(entries) {
+        let _ = writeln!(
+            text,
+            "[[interfaces]]\nname = \"other{number}\"\nmac = \"{}\"\naddresses = [\"10.78.0.{}\"]",
+            other_mac(number),
+            number + 1
+        );
+    }
+    text + "
+        [guard]
+        ports = [\"web\", \"db\"]
+
         [limits]
         policy_entries = 400000
         new_flows = 131072
@@ -263,9 +286,12 @@ fn configuration(sandbox: &Sandbox, _fast_path: bool) -> String {
         "
 }
 
+fn other_mac(number: u32) -> String {
+    format!("02:42:0a:4e:00:{:02x}", number + 1)
+}
+
 /// A policy of so many entries: the one that is measured, and others that it must not cost more for.
 fn policy(entries: u32) -> String {
-    let others = entries / 2;
     let mut text = format!(
         r#"
         [identities.web]
@@ -290,20 +316,50 @@ fn policy(entries: u32) -> String {
         ports = ["{PUBLISHED}/tcp", "{PUBLISHED}/udp"]
         "#
     );
-    for other in 0..others {
-        let (high, middle, low) = (other >> 16, other >> 8 & 0xff, other & 0xff);
+    for subject in 0..subjects(entries) {
         let _ = writeln!(
             text,
-            "[networks.n{other}]\ncidrs = [\"100.{high}.{middle}.{low}\"]"
+            "[identities.other{subject}]\ninterface = \"other{subject}\""
         );
     }
-    let names: Vec<_> = (0..others).map(|other| format!("\"n{other}\"")).collect();
-    let _ = writeln!(
-        text,
-        "[[allow]]\nfrom = [{}]\nto = [\"web\", \"db\"]\nports = [\"9100/tcp\"]",
-        names.join(", ")
-    );
+    let others: Vec<_> = (0..subjects(entries))
+        .map(|n| format!("\"other{n}\""))
+        .collect();
+    let peers: Vec<_> = (0..peers_of_each(entries))
+        .map(|n| format!("\"n{n}\""))
+        .collect();
+    for other in &peers {
+        let number: u32 = other.trim_matches(['"', 'n']).parse().expect("a number");
+        let [_, high, middle, low] = number.to_be_bytes();
+        let _ = writeln!(
+            text,
+            "[networks.{}]\ncidrs = [\"100.{high}.{middle}.{low}\"]",
+            other.trim_matches('"')
+        );
+    }
+    let to: Vec<_> = ["\"web\"".to_owned(), "\"db\"".to_owned()]
+        .into_iter()
+        .chain(others)
+        .collect();
+    // No list may be longer.
+    for peers in peers.chunks(1_000) {
+        let _ = writeln!(
+            text,
+            "[[allow]]\nfrom = [{}]\nto = [{}]\nports = [\"9100/tcp\"]",
+            peers.join(", "),
+            to.join(", ")
+        );
+    }
     text
+}
+
+/// Endpoints beside the two: a policy has an entry for each pair of an endpoint and a peer.
+fn subjects(entries: u32) -> u32 {
+    if entries > 1_000 { 23 } else { 0 }
+}
+
+fn peers_of_each(entries: u32) -> u32 {
+    entries / (subjects(entries) + 2)
 }
 
 /// For the tables.

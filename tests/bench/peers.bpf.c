@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -13,7 +14,7 @@
 
 /* What is injected: a frame, with its source port counted through so many flows. */
 struct plan {
-	__u8 frame[TEMPLATE];
+	__u64 frame[TEMPLATE / 8];
 	__u32 port_offset;
 	__u32 first_port;
 	__u32 flows;
@@ -45,22 +46,34 @@ struct {
 /* The interface that `bare_redirect` leads to: written before load. */
 const volatile __u32 peer;
 
+/* Writes the next flow's source port, at an offset that only the plan knows. */
+static __always_inline bool count_port(void *data, void *end, struct plan *now)
+{
+	__u32 offset = now->port_offset;
+	void *port;
+
+	if (offset > TEMPLATE)
+		return false;
+	port = data + offset;
+	if (port + sizeof(__be16) > end)
+		return false;
+	*(__be16 *)port = bpf_htons(now->first_port + now->next);
+	now->next = now->next + 1 < now->flows ? now->next + 1 : 0;
+	return true;
+}
+
 /* The page behind a frame is used again and again, and comes back as the last round left it. */
 SEC("xdp")
 int inject(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u32 zero = 0, offset;
+	__u32 zero = 0;
 	struct plan *now = bpf_map_lookup_elem(&plan, &zero);
 
 	if (!now || data + TEMPLATE > end)
 		return XDP_ABORTED;
 	__builtin_memcpy(data, now->frame, TEMPLATE);
-	offset = now->port_offset;
-	if (offset <= TEMPLATE - sizeof(__be16))
-		*(__be16 *)(data + offset) = bpf_htons(now->first_port + now->next);
-	now->next = now->next + 1 < now->flows ? now->next + 1 : 0;
-	return XDP_PASS;
+	return count_port(data, end, now) ? XDP_PASS : XDP_ABORTED;
 }
 
 SEC("xdp")
@@ -101,6 +114,8 @@ int bare(struct __sk_buff *skb)
 SEC("tc")
 int bare_redirect(struct __sk_buff *skb)
 {
+	if (skb->pkt_type != PACKET_HOST)
+		bpf_skb_change_type(skb, PACKET_HOST);
 	return is_ip(skb) ? bpf_redirect_peer(peer, 0) : TC_ACT_UNSPEC;
 }
 
@@ -109,15 +124,11 @@ SEC("tc")
 int vary(struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	__u32 zero = 0, offset;
+	__u32 zero = 0;
 	struct plan *now = bpf_map_lookup_elem(&plan, &zero);
 
-	if (!now || data + TEMPLATE > end)
+	if (!now || !count_port(data, end, now))
 		return TC_ACT_SHOT;
-	offset = now->port_offset;
-	if (offset <= TEMPLATE - sizeof(__be16))
-		*(__be16 *)(data + offset) = bpf_htons(now->first_port + now->next);
-	now->next = now->next + 1 < now->flows ? now->next + 1 : 0;
 	bpf_tail_call(skb, &subject, 0);
 	return TC_ACT_SHOT;
 }
