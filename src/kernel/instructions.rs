@@ -86,10 +86,11 @@ impl Instructions {
         self.submit(&code, types, &mut []).or_else(|_| {
             // Once more, with the verifier's words, if it says the same again.
             let mut words = vec![0; LOG_BYTES as usize];
-            self.submit(&code, types, &mut words).map_err(|error| {
+            let again = self.submit(&code, types, &mut words);
+            if again.is_err() {
                 log::warn!("{}: {}", self.name.to_string_lossy(), last_words(&words));
-                error
-            })
+            }
+            again
         })
     }
 

@@ -50,6 +50,7 @@ pub use error::{Error, ErrorKind, Errors, Result};
 pub use events::{EventReader, NoEvent, parse_event};
 pub use flows::{Expired, Flow, FlowEnd, FlowState};
 pub use loader::Adoption;
+pub use maps::MapMemory;
 pub use probe::Features;
 pub use settings::KernelSettings;
 
@@ -603,11 +604,11 @@ impl KernelReader {
         EventReader::new(Arc::clone(&self.maps), each)
     }
 
-    /// Kernel memory in bytes, by map.
+    /// Kernel memory by map.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn memory(&self) -> Result<BTreeMap<&'static str, u64>> {
+    pub fn memory(&self) -> Result<BTreeMap<&'static str, MapMemory>> {
         self.maps.memory()
     }
 }

@@ -47,8 +47,8 @@ const EXPIRY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_se
 /// After a failure, how long until the next try; twice as long each time, up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// How long the reader of the events sleeps at most before it looks whether it should end.
-const EVENT_WAIT: Duration = Duration::from_millis(500);
+/// How long the reader of the events waits after it has failed.
+const EVENT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs the daemon until it is told to end.
 ///
@@ -195,9 +195,10 @@ impl Daemon {
                     Err(error) => return log::error!("no events will be shown: {error}"),
                 };
                 loop {
-                    if let Err(error) = events.poll(EVENT_WAIT) {
+                    // It sleeps until there are some: an idle host pays nothing for it.
+                    if let Err(error) = events.poll(Duration::MAX) {
                         log::error!("{error}");
-                        thread::sleep(EVENT_WAIT);
+                        thread::sleep(EVENT_PAUSE);
                     }
                 }
             })
