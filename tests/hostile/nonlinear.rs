@@ -2,7 +2,7 @@
 //! that, unless it asks. What it cannot see it must not let pass (CAP_NET_RAW is enough to send such).
 
 use crate::arp;
-use crate::case::{Case, Row, Shot, data, everywhere, row, v4, v6, with};
+use crate::case::{Case, Row, Shot, both, data, everywhere, row, v4, v6, with};
 use crate::common::craft::{
     FAMILIES, Family, Ipv4, Payload, SYN, TCP, UDP, echo, icmp, sctp, tcp, udp_with, vlan_tagged,
 };
@@ -69,7 +69,7 @@ pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (what, payload) in PROTOCOLS {
         let count = SPLITS.end() - SPLITS.start() + 1;
-        let open = everywhere(
+        let open = both(
             &format!("{what}, open, split at every byte"),
             move |c: &Case| {
                 at_every_split(|at| c.pass(c.packet(&long(payload(c, c.number + at - 14, true)))))
@@ -82,7 +82,7 @@ pub fn rows() -> Vec<Row> {
         ));
     }
     for (what, protocol) in PORTLESS {
-        rows.extend(everywhere(
+        rows.extend(both(
             &format!("{what}, closed, split at every byte"),
             move |c: &Case| closed_at_every_split(c, &data(protocol, 8)),
         ));
