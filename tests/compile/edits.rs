@@ -35,7 +35,7 @@ struct Host {
 }
 
 fn identity(n: usize) -> String {
-    format!("i{}", n % 40)
+    format!("i{:02}", n % 40)
 }
 
 impl Host {
