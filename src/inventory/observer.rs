@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::docker::{DockerView, Sandbox};
 use super::endpoints::{HostView, Ledger, Settings, wants_peer};
-use super::netlink::Nsid;
+use super::netlink::{Link, Nsid};
 use crate::netlink::{Netlink, NetlinkError};
 
 /// Looks at the kernel. Two dumps, one question for each running container, and three for each
@@ -24,17 +24,25 @@ impl Observer {
         })
     }
 
-    /// Looks once.
+    /// Looks at the interfaces of this host only.
+    ///
+    /// # Errors
+    /// The kernel does not tell, or in a form that is not understood.
+    pub fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
+        self.netlink.links()
+    }
+
+    /// Looks at all else, for interfaces as [`Self::links`] gave them.
     ///
     /// # Errors
     /// The kernel does not tell, or in a form that is not understood.
     pub fn collect(
         &mut self,
+        links: Vec<Link>,
         docker: &DockerView,
         settings: &Settings,
         ledger: &Ledger,
     ) -> Result<HostView, NetlinkError> {
-        let links = self.netlink.links()?;
         let addresses = self.netlink.addresses()?;
         let mut namespaces = BTreeMap::new();
         for (container, sandbox) in &docker.sandboxes {

@@ -1,5 +1,6 @@
 //! Observe: what is on this host now.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,16 @@ impl Host {
     }
 
     /// Looks. What is settled by it counts for the next look only after [`Host::settle`].
-    pub fn look(&mut self, policy: &Policy) -> Result<Merged> {
+    ///
+    /// `strangers` says which interfaces are others than those that were known under their indexes.
+    pub fn look(
+        &mut self,
+        policy: &Policy,
+        strangers: impl FnOnce(&[Link], &BTreeSet<u32>) -> Result<BTreeSet<u32>>,
+    ) -> Result<Merged> {
+        let links = self.observer.links()?;
+        self.ledger
+            .forget(&strangers(&links, &self.ledger.interfaces())?);
         self.settings.policy_interfaces = policy
             .identities
             .iter()
@@ -93,7 +103,7 @@ impl Host {
         };
         let view = self
             .observer
-            .collect(docker.view, &self.settings, &self.ledger)?;
+            .collect(links, docker.view, &self.settings, &self.ledger)?;
         let merged = merge(&view, docker, &self.settings, &self.ledger, Instant::now());
         self.links = view.links;
         if merged.wants_docker_list

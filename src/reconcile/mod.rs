@@ -18,6 +18,7 @@ mod pass;
 pub mod policies;
 mod settings;
 pub mod store;
+mod strangers;
 pub mod trigger;
 
 pub use daemon::run;

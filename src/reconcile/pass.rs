@@ -32,8 +32,7 @@ impl Pass {
     /// Why the policy cannot be taken, or why nobody can tell what is there.
     pub fn prepare(daemon: &mut Daemon, policy: &Policy) -> Result<Self, String> {
         let merged = daemon
-            .host
-            .look(policy)
+            .look_for_others(policy)
             .map_err(|error| format!("{error:#}"))?;
         let mut numbering = daemon.numbering.clone();
         let limits = daemon.config.limits.of_one_policy();
@@ -47,7 +46,6 @@ impl Pass {
             policy: PolicyImage::from(&compiled),
             live,
         };
-        daemon.doubt_what_is_unmarked();
         let actual = daemon.kernel.observe().map_err(|error| error.to_string())?;
         let plan = diff::plan(actual, &desired).map_err(|error| error.to_string())?;
         Ok(Self {

@@ -1,15 +1,17 @@
 //! What wakes the one writer.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
 
 use crate::control::server::ControlRequest;
+use crate::inventory;
 use crate::watch::signals::SignalRequest;
 
 /// A reason to look. What is found decides, not what the trigger says.
 #[derive(Debug)]
 pub enum Trigger {
     /// Interfaces, addresses or containers have changed.
-    Host(crate::inventory::Trigger),
+    Host(inventory::Trigger),
     /// Policy files have changed.
     Files,
     /// An nftables table of the bridge family has changed.
@@ -25,6 +27,10 @@ pub enum Trigger {
 pub(super) struct Batch {
     /// Something about the host has changed.
     pub host: bool,
+    /// These interfaces went. Others may have their indexes by now.
+    pub gone: BTreeSet<u32>,
+    /// Notices about interfaces were lost.
+    pub lost: bool,
     /// Something about the policy files has changed.
     pub files: bool,
     /// The guard's table may have changed.
@@ -40,7 +46,16 @@ pub(super) struct Batch {
 impl Batch {
     pub fn add(&mut self, trigger: Trigger) {
         match trigger {
-            Trigger::Host(_) => self.host = true,
+            Trigger::Host(trigger) => {
+                self.host = true;
+                match trigger {
+                    inventory::Trigger::LinkGone { ifindex } => {
+                        self.gone.insert(ifindex);
+                    }
+                    inventory::Trigger::Relist { .. } => self.lost = true,
+                    _ => {}
+                }
+            }
             Trigger::Files => self.files = true,
             Trigger::Guard => self.guard = true,
             Trigger::Signal(SignalRequest::Reload) => self.reload = true,

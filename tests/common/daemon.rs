@@ -161,7 +161,7 @@ impl Daemon {
     #[track_caller]
     pub fn await_endpoints(&mut self, count: u64) {
         let mut last = Value::Null;
-        let deadline = std::time::Instant::now() + super::PATIENCE;
+        let deadline = std::time::Instant::now() + super::patience();
         loop {
             assert!(
                 self.process
@@ -455,7 +455,7 @@ impl Monitor {
             let events = self.events.lock().expect("the reader has not panicked");
             events.iter().find(|event| question(event)).cloned()
         };
-        let deadline = std::time::Instant::now() + super::PATIENCE;
+        let deadline = std::time::Instant::now() + super::patience();
         loop {
             if let Some(event) = find() {
                 return event;

@@ -181,9 +181,10 @@ impl Loop {
     /// One pass.
     pub fn look(&mut self) -> Merged {
         let docker = self.docker.state();
+        let links = self.observer.links().expect("interfaces");
         let host = self
             .observer
-            .collect(&docker.view, &self.settings, &self.ledger)
+            .collect(links, &docker.view, &self.settings, &self.ledger)
             .expect("what the kernel shows");
         let merged = merge(
             &host,

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::common::daemon::Attach;
+use crate::common::kernel_state::pins;
 use crate::common::stream::Stream;
-use crate::leaks::pins;
 use crate::matrix::{Matrix, SENTINEL, Watch};
 use crate::policies::Side;
 use crate::{Random, dose, enforce, sandbox};
