@@ -64,6 +64,14 @@ impl Daemon {
         daemon
     }
 
+    /// Writes the configuration and the policy, and starts the daemon.
+    #[track_caller]
+    pub fn begin(place: &Arc<Place>, configuration: &str, policy: &str) -> Self {
+        let mut daemon = Self::configured(place, Attach::Auto, configuration, policy);
+        daemon.launch();
+        daemon
+    }
+
     /// Writes the configuration, and has the command line close off what is not armed, as at boot.
     #[track_caller]
     pub fn guard(place: &Arc<Place>, configuration: &str) {
