@@ -63,6 +63,8 @@ impl Plug {
 pub struct Box {
     /// What it is called now.
     pub name: String,
+    /// What the engine's id of it is made of: no other container's ever.
+    id: String,
     /// Its label `role`.
     pub role: String,
     /// By the place in [`NETWORKS`].
@@ -114,6 +116,7 @@ pub struct DockerHost {
     pub engine: FakeDocker,
     /// Its containers, by the name that they had at first.
     pub boxes: BTreeMap<String, Box>,
+    created: u32,
     namespaces: u32,
 }
 
@@ -133,6 +136,7 @@ impl DockerHost {
             engine: FakeDocker::start(folder, &NETWORKS),
             sandbox,
             boxes: BTreeMap::new(),
+            created: 0,
             namespaces: 0,
         }
     }
@@ -151,8 +155,10 @@ impl DockerHost {
 
     /// A container is made.
     pub fn create(&mut self, key: &str, role: &str, plugs: BTreeMap<usize, Plug>, fate: Fate) {
+        self.created += 1;
         let container = Box {
             name: key.to_owned(),
+            id: format!("{key}.{}", self.created),
             role: role.to_owned(),
             plugs,
             state: "created",
@@ -162,7 +168,7 @@ impl DockerHost {
         };
         self.boxes.insert(key.to_owned(), container);
         self.tell(key);
-        self.engine.container_event(key, "create", fate);
+        self.event(key, "create", fate);
     }
 
     /// A container starts: its interfaces are made, and then something runs in it.
@@ -196,7 +202,7 @@ impl DockerHost {
             self.address(key, *network, plug);
         }
         self.set_state(key, "running");
-        self.engine.container_event(key, "start", fate);
+        self.event(key, "start", fate);
     }
 
     fn host(&self) -> &Namespace {
@@ -243,7 +249,7 @@ impl DockerHost {
         }
         let plugs = container.plugs.clone();
         self.set_state(key, "exited");
-        self.engine.container_event(key, "die", fate);
+        self.event(key, "die", fate);
         for network in plugs.keys() {
             let name = NETWORKS[*network].name;
             self.engine.network_event(name, "disconnect", fate);
@@ -259,9 +265,9 @@ impl DockerHost {
 
     /// A container that does not run is removed.
     pub fn remove(&mut self, key: &str, fate: Fate) {
-        self.boxes.remove(key);
-        self.engine.set(key, None);
-        self.engine.container_event(key, "destroy", fate);
+        let container = self.boxes.remove(key).expect("it was created");
+        self.engine.set(&container.id, None);
+        self.engine.container_event(&container.id, "destroy", fate);
     }
 
     /// One that runs is connected to one more network.
@@ -290,7 +296,7 @@ impl DockerHost {
     pub fn rename(&mut self, key: &str, name: String, fate: Fate) {
         self.boxes.get_mut(key).expect("it was created").name = name;
         self.tell(key);
-        self.engine.container_event(key, "rename", fate);
+        self.event(key, "rename", fate);
     }
 
     /// A container is paused, or runs on.
@@ -300,7 +306,12 @@ impl DockerHost {
             _ => ("paused", "pause"),
         };
         self.set_state(key, state);
-        self.engine.container_event(key, action, fate);
+        self.event(key, action, fate);
+    }
+
+    fn event(&self, key: &str, action: &str, fate: Fate) {
+        let id = &self.boxes[key].id;
+        self.engine.container_event(id, action, fate);
     }
 
     fn set_state(&mut self, key: &str, state: &'static str) {
@@ -313,7 +324,7 @@ impl DockerHost {
         let container = &self.boxes[key];
         let attachments = container.plugs.iter().map(|(network, plug)| {
             let attachment = FakeAttachment {
-                id: format!("{key}/{network}/{}", container.lives),
+                id: format!("{}/{network}/{}", container.id, container.lives),
                 mac: plug.mac(*network),
                 addresses: plug.addresses(*network).to_vec(),
             };
@@ -326,19 +337,19 @@ impl DockerHost {
             sandbox: container.sandbox.clone(),
             attachments: attachments.filter(|_| container.runs()).collect(),
         };
-        self.engine.set(key, Some(told));
+        self.engine.set(&container.id, Some(told));
     }
 
     /// The endpoints that there should be. Identities are called like their label.
     pub fn expected(&self) -> BTreeSet<Seen> {
         let mut expected = BTreeSet::new();
-        for (key, container) in self.boxes.iter().filter(|(_, container)| container.runs()) {
+        for container in self.boxes.values().filter(|container| container.runs()) {
             for (&network, plug) in &container.plugs {
                 expected.insert(Seen {
                     interface: plug.interface.clone(),
                     ifindex: self.host().interface_index(&plug.interface),
                     name: Some(container.name.clone()),
-                    container: Some(id_of(key)),
+                    container: Some(id_of(&container.id)),
                     network: Some(NETWORKS[network].name.to_owned()),
                     bridge: Some(NETWORKS[network].bridge.to_owned()),
                     mac: Some(mac_text(plug.mac(network))),

@@ -45,7 +45,7 @@ const POLICY: &str = r#"
 const ROLES: [&str; 3] = ["web", "db", "job"];
 /// How many containers, interfaces and addresses there are to choose from.
 const CONTAINERS: u64 = 4;
-const PLACES: u64 = 7;
+const PLACES: u64 = 9;
 /// How much happens in one history.
 const STEPS: usize = 14;
 
@@ -110,12 +110,17 @@ impl World {
                 .expect("there are more places than containers can have")
         };
         let name = |n: u64| format!("veth{n}");
-        let interface = name(free(&|n| interfaces.contains(&name(n))));
-        let index = 4000 + free(&|n| indexes.contains(&(4000 + n as u32))) as u32;
+        let place = free(&|n| interfaces.contains(&name(n)));
+        let index = |n: u64| 4000 + n as u32;
+        // Names and indexes that were in use together are so again.
+        let other = match indexes.contains(&index(place)) {
+            true => free(&|n| indexes.contains(&index(n))),
+            false => place,
+        };
         let last = 20 + free(&|n| addresses.contains(&(20 + n as u8))) as u8;
         Plug {
-            interface,
-            index: Some(index),
+            interface: name(place),
+            index: Some(index(other)),
             last,
         }
     }
@@ -216,10 +221,19 @@ impl World {
                 self.host.stop(key, fate);
                 format!("{key} is stopped")
             }
-            5 | 6 => {
+            5 => {
                 self.host.stop(key, fate);
                 self.start(key, fate);
                 format!("{key} is restarted: {:?}", self.host.boxes[key].plugs)
+            }
+            6 => {
+                let plugs = container.plugs.clone();
+                let role = ROLES[self.below(ROLES.len())];
+                let left = self.host.end(key, fate);
+                self.host.remove(key, fate);
+                self.host.create(key, role, plugs, fate);
+                self.host.start_after(&left.commands, key, fate);
+                format!("another {key}, {role}, is in its place")
             }
             7 => {
                 self.host.pause(key, fate);
