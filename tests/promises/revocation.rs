@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::common::daemon::{Attach, Daemon};
-use crate::common::frame;
 use crate::common::sandbox::Sandbox;
 use crate::common::stream::Stream;
+use crate::common::{eventually, frame};
 use crate::matrix::SENTINEL;
 use crate::policies::Side;
 use crate::{dose, roomy, sandbox};
@@ -13,19 +13,16 @@ use crate::{dose, roomy, sandbox};
 /// Connections in the table beside those that are watched.
 const OTHERS: u64 = 100_000;
 
-/// Opens so many connections that every policy allows.
+/// Tries to open so many connections that every policy allows.
 fn open_others(sandbox: &Sandbox) {
     let [web, db] = ["web", "db"].map(|name| sandbox.container(name));
     let socket = frame::sender(&web.namespace, "eth0");
-    let mut opened = 0;
     for (from, to) in std::iter::zip(web.addresses(), db.addresses()) {
         for port in 1..=(OTHERS / 2) as u16 {
             let frame = frame::udp((web.mac, db.mac), (from, to), (port, SENTINEL), b"other");
             socket.send(&frame).expect("send a raw frame");
-            opened += 1;
         }
     }
-    assert_eq!(opened, OTHERS);
 }
 
 /// What a live connection still got through after the commit, at the receiver: median, 99th percentile
@@ -62,9 +59,12 @@ fn what_a_new_policy_forbids_ends_and_the_rest_loses_nothing_among_100_000_conne
     let to = |port| sandbox.container("db").sockets(port);
     let both = allowing(r#""5000", "5000/udp", "6000", "6000/udp""#);
     daemon.edit(&both);
-    open_others(&sandbox);
     let held = || daemon.status()["flows"]["new"]["held"].as_u64();
-    assert!(held() >= Some(OTHERS), "{:?}", held());
+    // On a busy machine the kernel's own queue loses some of so many at once.
+    eventually("so many connections are open", || {
+        open_others(&sandbox);
+        (held() >= Some(OTHERS)).then_some(())
+    });
     let [ipv4, ipv6] = to(5000);
     let staying = [Stream::udp(web, db, ipv4), Stream::tcp(web, db, ipv6)];
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
