@@ -75,8 +75,8 @@ pub struct Box {
     pub namespace: Option<Namespace>,
     /// A path of that, which is no other namespace's ever.
     sandbox: Option<PathBuf>,
-    /// How often it was attached to a network.
-    lives: u32,
+    /// By network: which of all attachments that one is. Another one each time that it is made.
+    attachments: BTreeMap<usize, u32>,
 }
 
 impl Box {
@@ -117,6 +117,7 @@ pub struct DockerHost {
     /// Its containers, by the name that they had at first.
     pub boxes: BTreeMap<String, Box>,
     created: u32,
+    attached: u32,
     namespaces: u32,
 }
 
@@ -137,6 +138,7 @@ impl DockerHost {
             sandbox,
             boxes: BTreeMap::new(),
             created: 0,
+            attached: 0,
             namespaces: 0,
         }
     }
@@ -164,7 +166,7 @@ impl DockerHost {
             state: "created",
             namespace: None,
             sandbox: None,
-            lives: 0,
+            attachments: BTreeMap::new(),
         };
         self.boxes.insert(key.to_owned(), container);
         self.tell(key);
@@ -186,7 +188,10 @@ impl DockerHost {
         let container = self.boxes.get_mut(key).expect("it was created");
         container.namespace = Some(namespace);
         container.sandbox = Some(path);
-        container.lives += 1;
+        for network in container.plugs.keys() {
+            self.attached += 1;
+            container.attachments.insert(*network, self.attached);
+        }
         self.tell(key);
         let plugs = self.boxes[key].plugs.clone();
         for network in plugs.keys() {
@@ -274,7 +279,8 @@ impl DockerHost {
     pub fn connect(&mut self, key: &str, network: usize, plug: Plug, fate: Fate) {
         let container = self.boxes.get_mut(key).expect("it was created");
         container.plugs.insert(network, plug.clone());
-        container.lives += 1;
+        self.attached += 1;
+        container.attachments.insert(network, self.attached);
         self.tell(key);
         self.host().ip(&self.plug_in(key, network, &plug));
         self.address(key, network, &plug);
@@ -322,9 +328,10 @@ impl DockerHost {
     /// The engine knows the container as it is now.
     fn tell(&self, key: &str) {
         let container = &self.boxes[key];
-        let attachments = container.plugs.iter().map(|(network, plug)| {
+        let plugs = container.plugs.iter().filter(|_| container.runs());
+        let attachments = plugs.map(|(network, plug)| {
             let attachment = FakeAttachment {
-                id: format!("{}/{network}/{}", container.id, container.lives),
+                id: format!("{}/{}", container.id, container.attachments[network]),
                 mac: plug.mac(*network),
                 addresses: plug.addresses(*network).to_vec(),
             };
@@ -335,7 +342,7 @@ impl DockerHost {
             labels: BTreeMap::from([("role".to_owned(), container.role.clone())]),
             state: container.state,
             sandbox: container.sandbox.clone(),
-            attachments: attachments.filter(|_| container.runs()).collect(),
+            attachments: attachments.collect(),
         };
         self.engine.set(&container.id, Some(told));
     }
