@@ -82,6 +82,8 @@ engine_stop() {
 	containers=$(timeout 20 docker ps --all --quiet 2>/dev/null) || containers=""
 	# shellcheck disable=SC2086 # one word a container
 	[[ -z $containers ]] || timeout 60 docker rm --force --volumes $containers >/dev/null 2>&1 || true
+	# A test may have started it again.
+	engine_pid=$(cat "$engine_directory/pid" 2>/dev/null || echo "$engine_pid")
 	if [[ -n $engine_pid ]] && kill -TERM "$engine_pid" 2>/dev/null; then
 		local attempt
 		for ((attempt = 0; attempt < 150; attempt++)); do

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::{Answer, Failure, Global};
+use crate::config::Config;
 use crate::control::lock::{DaemonLock, LockError};
 use crate::control::report::GuardState;
 use crate::guard;
@@ -14,6 +15,9 @@ const EXAMPLES: &str = "\
 From then on nothing passes at a port of a managed bridge that no daemon has armed. The daemon
 does this too, and keeps it up; bridgewall-guard.service does it at boot, before Docker starts.
 `bridgewall stop --detach` undoes it.
+
+A configuration that is refused does not keep it open: then the bridges that Docker names are closed,
+or what was closed before stays so, and the exit code is 2.
 
 Examples:
   systemctl start bridgewall-guard
@@ -31,7 +35,11 @@ struct Report {
 
 impl Guard {
     pub fn run(self, global: &Global, output: &mut Output) -> Result<Answer, Failure> {
-        let config = global.config()?;
+        // At boot nobody can mend a configuration that is refused, and Docker is about to start.
+        let (config, refused) = match global.trusted_config() {
+            Ok(config) => (config, None),
+            Err(refused) => (Config::default(), Some(refused)),
+        };
         if !geteuid().is_root() {
             return Err(Failure::Unusable(
                 "only root can close off interfaces: use sudo".to_owned(),
@@ -39,18 +47,23 @@ impl Guard {
         }
         let unusable = |error: String| Failure::Unusable(error);
         let state = match DaemonLock::acquire(&config.state_directory) {
-            Ok(_lock) => guard::Guard::open(&config)
-                .map_err(guard::GuardError::from)
-                .and_then(|mut guard| guard.close_alone())
-                .map_err(|error| unusable(error.to_string()))?,
+            Ok(_lock) => {
+                close(&config, refused.is_some()).map_err(|error| unusable(error.to_string()))?
+            }
             Err(LockError::Held { .. }) => {
                 output
                     .text("the daemon runs, and keeps the guard itself: see `bridgewall status`")?;
-                return Ok(Answer::Fine);
+                return refused.map_or(Ok(Answer::Fine), Err);
             }
             Err(error) => return Err(unusable(error.to_string())),
         };
         let (guard, text) = match state {
+            guard::State::Closed(_) if refused.is_some() => (
+                GuardState::Closed,
+                "closed, though the configuration is refused: nothing passes where nothing is armed, \
+                 at the ports of the bridges that there was a guard for, or else of those that \
+                 Docker names. Correct the configuration, and run this again",
+            ),
             guard::State::Closed(_) => (
                 GuardState::Closed,
                 "closed: nothing passes where nothing is armed",
@@ -63,6 +76,16 @@ impl Guard {
         } else {
             output.text(text)?;
         }
-        Ok(Answer::Fine)
+        refused.map_or(Ok(Answer::Fine), Err)
+    }
+}
+
+/// Whoever has only the defaults does not open what a better configuration has closed.
+fn close(config: &Config, only_defaults: bool) -> Result<guard::State, guard::GuardError> {
+    let mut guard = guard::Guard::open(config)?;
+    if only_defaults {
+        guard.close_unless_closed()
+    } else {
+        guard.close_alone()
     }
 }

@@ -115,6 +115,12 @@ impl Guard {
         }
     }
 
+    /// Whether there is to be one.
+    #[must_use]
+    pub const fn is_wanted(&self) -> bool {
+        self.enabled
+    }
+
     /// The table may have been changed by somebody: the next [`Self::close`] looks.
     pub fn doubt(&mut self) {
         self.doubted = true;
@@ -204,12 +210,10 @@ impl Guard {
     }
 
     /// The interfaces that lack the mark. Of one that is thought to be armed, that means: it was
-    /// made anew under the index of one that is gone, or somebody has tampered with it.
+    /// made anew under the index of one that is gone, or somebody has tampered with it; or there is
+    /// no guard.
     #[must_use]
     pub fn unmarked(&self, links: &[Link]) -> BTreeSet<u32> {
-        if !self.enabled {
-            return BTreeSet::new();
-        }
         let links = links.iter().filter(|link| link.group != self.group);
         links.map(|link| link.ifindex).collect()
     }
@@ -265,5 +269,17 @@ impl Guard {
         let links = self.netlink.links()?;
         self.close(&links)?;
         Ok(self.state())
+    }
+
+    /// The same, by whoever does not know the real configuration: what another one has closed stays as
+    /// it is.
+    ///
+    /// # Errors
+    /// nftables cannot be used, or the interfaces cannot be listed.
+    pub fn close_unless_closed(&mut self) -> Result<State, GuardError> {
+        if nft::list(&FAMILIES, TABLE)?.is_some() {
+            return Ok(State::Closed(ruleset::probe()?));
+        }
+        self.close_alone()
     }
 }

@@ -19,6 +19,9 @@ pub struct Changes {
     addresses: BTreeSet<u32>,
     /// Namespaces that interfaces of this host lead to.
     namespaces: BTreeSet<Nsid>,
+    /// Interfaces that went. Others may have their indexes by now, which is for the reconcile loop to find
+    /// out.
+    pub gone: BTreeSet<u32>,
     /// Interfaces that lost filters. Not for [`Observer`], but for who attaches them.
     pub filters: BTreeSet<u32>,
 }
@@ -27,8 +30,12 @@ impl Changes {
     /// Adds what a trigger tells of.
     pub fn note(&mut self, trigger: &Trigger) {
         match trigger {
-            Trigger::LinkChanged { ifindex } | Trigger::LinkGone { ifindex } => {
+            Trigger::LinkChanged { ifindex } => {
                 self.links.insert(*ifindex);
+            }
+            Trigger::LinkGone { ifindex } => {
+                self.links.insert(*ifindex);
+                self.gone.insert(*ifindex);
             }
             Trigger::HostAddresses { ifindex } => {
                 self.addresses.insert(*ifindex);
@@ -54,14 +61,29 @@ impl Changes {
         }
     }
 
+    /// Whether notices were lost, so that anything may have changed.
+    #[must_use]
+    pub const fn is_everything(&self) -> bool {
+        self.everything
+    }
+
     /// Both.
     pub fn add(&mut self, mut other: Self) {
         self.everything |= other.everything;
         self.links.append(&mut other.links);
         self.addresses.append(&mut other.addresses);
         self.namespaces.append(&mut other.namespaces);
+        self.gone.append(&mut other.gone);
         self.filters.append(&mut other.filters);
     }
+}
+
+/// What a look has found changed: of this, nothing that was remembered counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fresh {
+    /// Interfaces that are new, changed, or others than they were.
+    pub links: BTreeSet<u32>,
+    namespaces: BTreeSet<Nsid>,
 }
 
 /// Looks at the kernel. The first look takes two dumps, one question for each running container, and
@@ -113,30 +135,44 @@ impl Observer {
         &mut self.view.links
     }
 
-    /// Looks once.
+    /// Looks at the interfaces of this host, and nothing else. The look is over with [`Self::collect`];
+    /// where it never comes to that, the next one is at everything.
+    ///
+    /// # Errors
+    /// The kernel does not tell, or in a form that is not understood.
+    pub fn look(&mut self) -> Result<Fresh, NetlinkError> {
+        let changes = std::mem::replace(&mut self.changes, Changes::everything());
+        if changes.everything {
+            self.read_everything()?;
+            return Ok(Fresh {
+                links: self.view.links.iter().map(|link| link.ifindex).collect(),
+                namespaces: changes.namespaces,
+            });
+        }
+        self.read_links(&changes.links)?;
+        self.read_addresses(&changes.addresses)?;
+        Ok(Fresh {
+            links: changes.links,
+            namespaces: changes.namespaces,
+        })
+    }
+
+    /// Looks at all else, anew where interfaces and namespaces are.
     ///
     /// # Errors
     /// The kernel does not tell, or in a form that is not understood. The next look is at everything.
     pub fn collect(
         &mut self,
+        fresh: &Fresh,
         docker: &DockerView,
         settings: &Settings,
         ledger: &Ledger,
     ) -> Result<&HostView, NetlinkError> {
-        let changes = std::mem::replace(&mut self.changes, Changes::everything());
-        let fresh = if changes.everything {
-            self.read_everything()?;
-            self.view.links.iter().map(|link| link.ifindex).collect()
-        } else {
-            self.read_links(&changes.links)?;
-            self.read_addresses(&changes.addresses)?;
-            changes.links
-        };
         let wanted: BTreeSet<u32> = wants_peer(&self.view.links, settings, ledger)
             .into_iter()
             .collect();
-        self.read_namespaces(docker, &fresh, &wanted, &changes.namespaces)?;
-        self.read_peers(&fresh, &wanted, &changes.namespaces)?;
+        self.read_namespaces(docker, fresh, &wanted)?;
+        self.read_peers(fresh, &wanted)?;
         self.changes = Changes::default();
         Ok(&self.view)
     }
@@ -187,14 +223,14 @@ impl Observer {
     fn read_namespaces(
         &mut self,
         docker: &DockerView,
-        fresh: &BTreeSet<u32>,
+        fresh: &Fresh,
         wanted: &BTreeSet<u32>,
-        changed: &BTreeSet<Nsid>,
     ) -> Result<(), NetlinkError> {
         let in_question: BTreeSet<Nsid> = fresh
+            .links
             .union(wanted)
             .filter_map(|ifindex| self.link(*ifindex)?.peer_namespace)
-            .chain(changed.iter().copied())
+            .chain(fresh.namespaces.iter().copied())
             .collect();
         let mut namespaces = BTreeMap::new();
         for (container, sandbox) in &docker.sandboxes {
@@ -215,12 +251,7 @@ impl Observer {
         Ok(())
     }
 
-    fn read_peers(
-        &mut self,
-        fresh: &BTreeSet<u32>,
-        wanted: &BTreeSet<u32>,
-        changed: &BTreeSet<Nsid>,
-    ) -> Result<(), NetlinkError> {
+    fn read_peers(&mut self, fresh: &Fresh, wanted: &BTreeSet<u32>) -> Result<(), NetlinkError> {
         self.view
             .peers
             .retain(|ifindex, _| wanted.contains(ifindex));
@@ -229,8 +260,10 @@ impl Observer {
                 continue;
             };
             let is_known = self.view.peers.contains_key(&ifindex)
-                && !fresh.contains(&ifindex)
-                && !link.peer_namespace.is_some_and(|n| changed.contains(&n));
+                && !fresh.links.contains(&ifindex)
+                && !link
+                    .peer_namespace
+                    .is_some_and(|n| fresh.namespaces.contains(&n));
             if is_known {
                 continue;
             }

@@ -214,6 +214,12 @@ impl Kernel {
         self.actual = None;
     }
 
+    /// What [`Self::observe`] would say without reading anything, if that is certain.
+    #[must_use]
+    pub fn known(&self) -> Option<&Actual> {
+        self.actual.as_ref()
+    }
+
     fn read(&self) -> Result<Actual> {
         let mut actual = observe::read(&self.maps, self.active.load(), self.mechanism)?;
         for ifindex in self.pins.interfaces()? {

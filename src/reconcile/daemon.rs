@@ -1,5 +1,6 @@
 //! The one writer: everything that changes the kernel happens here, one thing after the other.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -90,6 +91,8 @@ pub(super) struct Daemon {
     pub kernel_failures: u64,
     pub started_at: UnixTime,
     pub committed_at: Option<UnixTime>,
+    /// Interfaces that went since the last look.
+    pub gone: BTreeSet<u32>,
     files: FileWatch,
     retry: Option<(Instant, Duration)>,
     look_again_at: Option<Instant>,
@@ -155,6 +158,7 @@ impl Daemon {
             kernel_failures: 0,
             started_at: UnixTime::now(),
             committed_at,
+            gone: BTreeSet::new(),
             files,
             retry: None,
             look_again_at: None,
@@ -262,6 +266,10 @@ impl Daemon {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let changed = batch.host.is_some();
         if let Some(changes) = batch.host {
+            self.gone.extend(&changes.gone);
+            if changes.is_everything() {
+                self.kernel.doubt();
+            }
             let kernel = &mut self.kernel;
             changes
                 .filters

@@ -19,16 +19,6 @@ fn interfaces(inventory: &Inventory) -> BTreeSet<u32> {
 }
 
 impl Daemon {
-    /// An interface that is thought to be armed, but does not say so itself, may be another one, which
-    /// was made under the index of one that is gone. Then what the kernel holds is read again.
-    pub(super) fn doubt_what_is_unmarked(&mut self) {
-        let unmarked = self.guard.unmarked(self.host.links());
-        let attached = self.kernel.observe().map(|actual| &actual.attachments);
-        if attached.is_ok_and(|attached| attached.keys().any(|known| unmarked.contains(known))) {
-            self.kernel.doubt();
-        }
-    }
-
     /// Before anything is detached.
     pub(super) fn disarm(&mut self, inventory: &Inventory) -> Vec<String> {
         let wanted = interfaces(inventory);

@@ -1,5 +1,6 @@
 //! Observe: what is on this host now.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -78,7 +79,17 @@ impl Host {
     }
 
     /// Looks. What is settled by it counts for the next look only after [`Host::settle`].
-    pub fn look(&mut self, policy: &Policy) -> Result<Merged> {
+    ///
+    /// `strangers` says which interfaces are others than those that were known under their indexes.
+    pub fn look(
+        &mut self,
+        policy: &Policy,
+        strangers: impl FnOnce(&[Link], &BTreeSet<u32>) -> Result<BTreeSet<u32>>,
+    ) -> Result<Merged> {
+        let mut fresh = self.observer.look()?;
+        let strangers = strangers(self.links(), &self.ledger.interfaces())?;
+        self.ledger.forget(&strangers);
+        fresh.links.extend(strangers);
         self.settings.policy_interfaces = policy
             .identities
             .iter()
@@ -96,7 +107,7 @@ impl Host {
         };
         let view = self
             .observer
-            .collect(docker.view, &self.settings, &self.ledger)?;
+            .collect(&fresh, docker.view, &self.settings, &self.ledger)?;
         let merged = merge(view, docker, &self.settings, &self.ledger, Instant::now());
         if merged.wants_docker_list
             && let Some(docker) = &self.docker

@@ -19,6 +19,7 @@ mod phases;
 pub mod policies;
 mod settings;
 pub mod store;
+mod strangers;
 pub mod trigger;
 
 pub use daemon::run;

@@ -36,8 +36,7 @@ impl Pass {
     pub fn prepare(daemon: &mut Daemon, policy: &Policy) -> Result<Self, String> {
         let mut phases = Phases::begin();
         let merged = daemon
-            .host
-            .look(policy)
+            .look_for_others(policy)
             .map_err(|error| format!("{error:#}"))?;
         phases.done("look");
         let (compiled, numbering) = match follow(daemon, policy, &merged.inventory) {
@@ -60,7 +59,6 @@ impl Pass {
             live,
         };
         phases.done("desire");
-        daemon.doubt_what_is_unmarked();
         let actual = daemon.kernel.observe().map_err(|error| error.to_string())?;
         phases.done("observe");
         let plan = diff::plan(actual, &desired).map_err(|error| error.to_string())?;

@@ -3,6 +3,7 @@
 use std::sync::mpsc::Sender;
 
 use crate::control::server::ControlRequest;
+use crate::inventory;
 use crate::inventory::observer::Changes;
 use crate::watch::signals::SignalRequest;
 
@@ -10,7 +11,7 @@ use crate::watch::signals::SignalRequest;
 #[derive(Debug)]
 pub enum Trigger {
     /// Interfaces, addresses or containers have changed.
-    Host(crate::inventory::Trigger),
+    Host(inventory::Trigger),
     /// Policy files have changed.
     Files,
     /// An nftables table of the bridge family has changed.

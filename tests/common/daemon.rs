@@ -64,6 +64,14 @@ impl Daemon {
         daemon
     }
 
+    /// Writes the configuration and the policy, and starts the daemon.
+    #[track_caller]
+    pub fn begin(place: &Arc<Place>, configuration: &str, policy: &str) -> Self {
+        let mut daemon = Self::configured(place, Attach::Auto, configuration, policy);
+        daemon.launch();
+        daemon
+    }
+
     /// Writes the configuration, and has the command line close off what is not armed, as at boot.
     #[track_caller]
     pub fn guard(place: &Arc<Place>, configuration: &str) {
@@ -161,7 +169,7 @@ impl Daemon {
     #[track_caller]
     pub fn await_endpoints(&mut self, count: u64) {
         let mut last = Value::Null;
-        let deadline = std::time::Instant::now() + super::PATIENCE;
+        let deadline = std::time::Instant::now() + super::patience();
         loop {
             assert!(
                 self.process
@@ -455,7 +463,7 @@ impl Monitor {
             let events = self.events.lock().expect("the reader has not panicked");
             events.iter().find(|event| question(event)).cloned()
         };
-        let deadline = std::time::Instant::now() + super::PATIENCE;
+        let deadline = std::time::Instant::now() + super::patience();
         loop {
             if let Some(event) = find() {
                 return event;

@@ -2,11 +2,14 @@
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
-use std::process::Command;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::namespace::Namespace;
@@ -72,6 +75,64 @@ impl Engine {
             Some(path) => path.into(),
             None => "/var/run/docker.sock".into(),
         }
+    }
+
+    /// Ends the engine, and starts it again as it was, in its own namespaces; says whether it keeps its
+    /// containers when it is ended the next time. Only an engine that was started for tests.
+    #[track_caller]
+    pub fn restart(&self, keeps_containers: bool) {
+        let folder = Self::socket();
+        let folder = folder.parent().expect("a socket is in a folder");
+        let pid = std::fs::read_to_string(folder.join("pid")).unwrap_or_else(|error| {
+            panic!(
+                "{} is not an engine of ours: {error}; run this by scripts/test docker",
+                folder.display()
+            )
+        });
+        let process = Path::new("/proc").join(pid.trim());
+        let line = std::fs::read(process.join("cmdline")).expect("a command line");
+        let arguments = line
+            .split(|byte| *byte == 0)
+            .filter(|word| !word.is_empty());
+        let mut arguments: Vec<_> = arguments
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .filter(|word| word != "--live-restore")
+            .collect();
+        if keeps_containers {
+            arguments.push("--live-restore".to_owned());
+        }
+        let namespace =
+            |kind: &str| File::open(process.join("ns").join(kind)).expect("a namespace");
+        let (mounts, network) = (namespace("mnt"), namespace("net"));
+        let number = pid.trim().parse().expect("a process number");
+        kill(Pid::from_raw(number), Signal::SIGTERM).expect("end the engine");
+        // Its parent may not have asked for it yet: then it has no program any more.
+        super::eventually("the engine ends", || {
+            std::fs::read_link(process.join("exe"))
+                .is_err()
+                .then_some(())
+        });
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(folder.join("log"));
+        let log = log.expect("open the engine's log");
+        let path = |file: &File| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        Command::new("setsid")
+            .args(["--fork", "nsenter"])
+            .arg(format!("--mount={}", path(&mounts)))
+            .arg(format!("--net={}", path(&network)))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("duplicate a descriptor"))
+            .stderr(log)
+            .spawn()
+            .and_then(|mut child| child.wait())
+            .expect("start the engine");
+        super::eventually("the engine answers", || {
+            let output = Command::new("docker").arg("version").output().ok()?;
+            output.status.success().then_some(())
+        });
     }
 
     /// Makes the network `bwtest-NUMBER` with the bridge `bwtestNUMBER`, 10.88.NUMBER.0/24 and

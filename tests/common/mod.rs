@@ -3,6 +3,7 @@
 //!
 //! - [`sandbox::Sandbox`] is a host with a bridge, containers on it, and an outside world.
 //! - [`docker::Engine`] is a host with a real engine, and containers of it.
+//! - [`fake_docker::FakeDocker`] says what a test wants an engine to say.
 //! - [`daemon::Daemon`] is the built binary, run on either of them.
 //! - [`craft`] builds frames that no honest stack would send.
 //! - [`probe`], [`service`], [`stream`] and [`frame`] send, serve and count packets.
@@ -16,7 +17,9 @@
 pub mod craft;
 pub mod daemon;
 pub mod docker;
+pub mod fake_docker;
 pub mod frame;
+pub mod kernel_state;
 pub mod namespace;
 pub mod place;
 pub mod probe;
@@ -26,11 +29,21 @@ pub mod stream;
 pub mod verdict;
 
 use std::fmt::Debug;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// How long something that should happen is waited for: much longer than it ever takes, also on a machine
 /// that is emulated by a busy one.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same, as many times as long as `BRIDGEWALL_TEST_PATIENCE` says: for long runs beside other work.
+pub fn patience() -> Duration {
+    static TIMES: LazyLock<u32> = LazyLock::new(|| {
+        let times = std::env::var("BRIDGEWALL_TEST_PATIENCE").ok();
+        times.and_then(|times| times.parse().ok()).unwrap_or(1)
+    });
+    PATIENCE * *TIMES
+}
 
 /// How long something that should not happen is waited for.
 pub const BRIEFLY: Duration = Duration::from_millis(300);
@@ -38,15 +51,19 @@ pub const BRIEFLY: Duration = Duration::from_millis(300);
 /// Asks until there is an answer.
 ///
 /// # Panics
-/// There was none in [`PATIENCE`]; says what was waited for.
+/// There was none in [`patience`]; says what was waited for.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "not within {:?}: {what}",
+            patience()
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -58,7 +75,7 @@ pub fn eventually_equals<T: PartialEq + Debug>(
     expected: &T,
     mut ask: impl FnMut() -> T,
 ) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let answer = ask();
         if answer == *expected {
@@ -66,7 +83,8 @@ pub fn eventually_equals<T: PartialEq + Debug>(
         }
         assert!(
             Instant::now() < deadline,
-            "not within {PATIENCE:?}: {what}: expected {expected:?}, last was {answer:?}"
+            "not within {:?}: {what}: expected {expected:?}, last was {answer:?}",
+            patience()
         );
         std::thread::sleep(Duration::from_millis(2));
     }

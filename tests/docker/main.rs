@@ -6,6 +6,7 @@ mod common;
 
 mod control;
 mod demo;
+mod histories;
 mod labels;
 mod lifecycle;
 mod nat;

@@ -188,9 +188,10 @@ impl Loop {
             .for_each(|trigger| changes.note(&trigger));
         self.observer.note(changes);
         let docker = self.docker.state();
+        let fresh = self.observer.look().expect("interfaces");
         let host = self
             .observer
-            .collect(&docker.view, &self.settings, &self.ledger)
+            .collect(&fresh, &docker.view, &self.settings, &self.ledger)
             .expect("what the kernel shows");
         let merged = merge(
             host,

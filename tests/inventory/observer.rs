@@ -56,7 +56,8 @@ fn a_look_asks_about_what_has_changed_and_about_nothing_else() {
     let asked = |observer: &mut Observer, changes| {
         observer.note(changes);
         let before = observer.questions();
-        let view = observer.collect(&docker, &settings, &ledger);
+        let fresh = observer.look().expect("interfaces");
+        let view = observer.collect(&fresh, &docker, &settings, &ledger);
         let peers = view.expect("what the kernel shows").peers.len();
         (observer.questions() - before, peers)
     };
@@ -98,13 +99,15 @@ fn an_interface_s_new_address_is_seen_with_one_question() {
     let ifindex = index("obs-addr");
     let (settings, ledger, docker) = (settings(), Ledger::new("a boot"), DockerView::default());
     let mut observer = Observer::open().expect("netlink");
+    let fresh = observer.look().expect("interfaces");
     observer
-        .collect(&docker, &settings, &ledger)
+        .collect(&fresh, &docker, &settings, &ledger)
         .expect("what the kernel shows");
     run("ip addr add 198.18.7.1/24 dev obs-addr");
     observer.note(changes(&[Trigger::HostAddresses { ifindex }]));
     let before = observer.questions();
-    let view = observer.collect(&docker, &settings, &ledger);
+    let fresh = observer.look().expect("interfaces");
+    let view = observer.collect(&fresh, &docker, &settings, &ledger);
     let addresses = &view.expect("what the kernel shows").addresses;
     let here = addresses
         .iter()

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use nix::sys::utsname::uname;
 
 use crate::common::daemon::{Attach, Daemon};
 use crate::common::frame::{self, Mac, UDP, Witness};
@@ -437,23 +440,12 @@ on_both_hooks! {
         let mut scene = Scene::new();
         let host = scene.sandbox.host().namespace.duplicate();
         host.ip("link add free0 type bridge\nlink set free0 up");
-        let free = |name: &str, last: u8| {
-            let namespace = Namespace::create();
-            host.ip(&format!(
-                "link add {name} type veth peer name eth0 netns {}\nlink set {name} master free0\nlink set {name} up",
-                namespace.path().display()
-            ));
-            namespace.ip(&format!("addr add 10.99.0.{last}/24 dev eth0\nlink set eth0 up"));
-            namespace
-        };
-        let one = free("vethfree1", 1);
+        let one = free(&host, 1);
         let mut daemon = scene.daemon(attach);
-        let other = free("vethfree2", 2);
-        let target = Ipv4Addr::new(10, 99, 0, 2).into();
-        let reaches = || probe::ping_within(&one, target, BRIEFLY) == Outcome::Answered;
-        eventually("those of an excluded bridge talk to each other", || reaches().then_some(()));
+        let other = free(&host, 2);
+        eventually("those of an excluded bridge talk to each other", || reaches(&one).then_some(()));
         daemon.kill();
-        assert!(reaches());
+        assert!(reaches(&one));
         drop(other);
         scene.assert_nothing_leaks(0);
     }
@@ -475,4 +467,93 @@ fn the_verb_closes_off_what_no_daemon_has_armed_yet() {
         &scene.sandbox.container("vetharmed").namespace,
         scene.sandbox.gateway()[0],
     );
+}
+
+/// A port of the bridge that is excluded.
+fn free(host: &Namespace, last: u8) -> Namespace {
+    let namespace = Namespace::create();
+    host.ip(&format!(
+        "link add vethfree{last} type veth peer name eth0 netns {}
+         link set vethfree{last} master free0
+         link set vethfree{last} up",
+        namespace.path().display()
+    ));
+    namespace.ip(&format!(
+        "addr add 10.99.0.{last}/24 dev eth0\nlink set eth0 up"
+    ));
+    namespace
+}
+
+/// Whether the second one answers there.
+fn reaches(one: &Namespace) -> bool {
+    let target = Ipv4Addr::new(10, 99, 0, 2).into();
+    probe::ping_within(one, target, BRIEFLY) == Outcome::Answered
+}
+
+/// Whether this kernel was built with what nftables tells bridges by, as far as its modules show.
+fn kernel_tells_bridges() -> bool {
+    fn has_module(folder: &Path) -> bool {
+        let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.any(|entry| {
+            let name = entry.file_name();
+            name.to_string_lossy().starts_with("nft_meta_bridge.ko")
+        })
+    }
+    let release = uname().expect("ask for the kernel's version");
+    let modules = Path::new("/lib/modules").join(release.release());
+    let builtin = std::fs::read_to_string(modules.join("modules.builtin")).unwrap_or_default();
+    has_module(&modules.join("kernel/net/bridge/netfilter")) || builtin.contains("nft_meta_bridge")
+}
+
+/// Elsewhere it has to wait for a daemon that knows whose it is.
+#[test]
+fn a_new_port_of_another_bridge_is_free_at_once_where_the_kernel_can_tell_bridges() {
+    let mut scene = Scene::new();
+    let place = std::sync::Arc::clone(scene.sandbox.place());
+    Daemon::guard(&place, &configuration(&scene.sandbox));
+    let host = scene.sandbox.host().namespace.duplicate();
+    host.ip("link add free0 type bridge\nlink set free0 up");
+    let (one, _other) = (free(&host, 1), free(&host, 2));
+    let tables = host.run(
+        "nft",
+        &["--stateless", "list", "table", "bridge", "bridgewall"],
+    );
+    if kernel_tells_bridges() {
+        assert!(tables.contains("meta ibrname"), "{tables}");
+        eventually("those of an excluded bridge talk to each other", || {
+            reaches(&one).then_some(())
+        });
+    } else {
+        assert!(!tables.contains("meta ibrname"), "{tables}");
+        assert!(!reaches(&one));
+    }
+    for number in 0..starts() {
+        scene.assert_nothing_leaks(number);
+    }
+    let mut daemon = scene.daemon(Attach::Auto);
+    daemon.await_endpoints(1);
+    probe::assert_pings(
+        &scene.sandbox.container("vetharmed").namespace,
+        scene.sandbox.gateway()[0],
+    );
+    eventually("those of an excluded bridge talk to each other", || {
+        reaches(&one).then_some(())
+    });
+    scene.assert_nothing_leaks(starts());
+}
+
+/// There is no policy to arm anything by, and Docker starts all the same.
+#[test]
+fn a_broken_policy_and_no_good_one_leave_everything_closed() {
+    let mut scene = Scene::new();
+    let place = std::sync::Arc::clone(scene.sandbox.place());
+    Daemon::guard(&place, &configuration(&scene.sandbox));
+    let mut daemon = Daemon::begin(&place, &configuration(&scene.sandbox), "nonsense = [");
+    assert_eq!(daemon.await_end(), Some(2));
+    assert!(daemon.log_says("there is no good policy to fall back on"));
+    for number in 0..starts() {
+        scene.assert_nothing_leaks(number);
+    }
+    let host = &scene.sandbox.host().namespace;
+    assert_eq!(host.run("ip", &["link", "show", "group", "46109"]), "");
 }

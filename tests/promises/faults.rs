@@ -10,8 +10,9 @@ use bridgewall::control::client::Client;
 use bridgewall::control::protocol::Request;
 
 use crate::common::daemon::{Attach, Daemon};
-use crate::common::{PATIENCE, eventually};
-use crate::leaks::{Holdings, pins};
+use crate::common::kernel_state::pins;
+use crate::common::{eventually, patience};
+use crate::leaks::Holdings;
 use crate::matrix::{Matrix, Watch, assert_all};
 use crate::policies::Side;
 use crate::{dose, enforce, roomy, sandbox};
@@ -134,7 +135,7 @@ fn an_endpoint_is_armed_and_disarmed_though_any_step_fails_clsact() {
 /// Waits until the daemon has died or has done everything: whether it lives. A start takes its time in
 /// a build that counts every step.
 fn survives(daemon: &mut Daemon) -> bool {
-    let deadline = Instant::now() + PATIENCE * 6;
+    let deadline = Instant::now() + patience() * 6;
     while !daemon.has_ended() {
         if daemon.is_done() {
             return true;

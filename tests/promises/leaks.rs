@@ -9,6 +9,7 @@ use libbpf_rs::{MapCore as _, MapHandle};
 
 use crate::common::daemon::{Attach, Daemon};
 use crate::common::eventually;
+use crate::common::kernel_state::pins;
 use crate::common::sandbox::Sandbox;
 use crate::matrix::{Matrix, Watch, assert_all};
 use crate::policies::Side;
@@ -125,24 +126,6 @@ impl Holdings {
         };
         pretty_assertions::assert_eq!(level(self), level(later));
     }
-}
-
-/// Every pin, by its path below the folder.
-pub fn pins(root: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                folders.push(entry.path());
-            } else {
-                let path = entry.path();
-                let below = path.strip_prefix(root).expect("below");
-                found.insert(below.display().to_string());
-            }
-        }
-    }
-    found
 }
 
 /// Programs that use one of the program tables that are pinned, and links of them.

@@ -8,8 +8,11 @@
 mod common;
 
 mod build;
+mod docker_host;
 mod faults;
 mod flips;
+mod histories;
+mod inherit;
 mod input;
 mod kills;
 mod leaks;

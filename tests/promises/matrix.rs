@@ -20,7 +20,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::common::namespace::Namespace;
 use crate::common::sandbox::{Node, Sandbox};
-use crate::common::{BRIEFLY, PATIENCE, eventually};
+use crate::common::{BRIEFLY, eventually, patience};
 
 /// The port that every policy allows.
 pub const SENTINEL: u16 = 5;
@@ -295,7 +295,7 @@ impl Matrix {
     ) -> Result<(), Failure> {
         let mut sentinels = lanes_to(&[SENTINEL]);
         sentinels.retain(|lane| kinds.contains(&lane.kind));
-        let deadline = Instant::now() + if self.forgiving { BRIEFLY } else { PATIENCE };
+        let deadline = Instant::now() + if self.forgiving { BRIEFLY } else { patience() };
         while !sentinels.is_subset(passed) {
             receive(self, passed)?;
             if Instant::now() > deadline {

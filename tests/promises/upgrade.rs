@@ -4,10 +4,10 @@ use std::fs;
 
 use crate::build::{Change, build};
 use crate::common::daemon::Attach;
+use crate::common::kernel_state::pins;
 use crate::common::stream::Stream;
 use crate::common::{eventually, sandbox::Sandbox};
 use crate::faults::die_in_start;
-use crate::leaks::pins;
 use crate::matrix::{Matrix, SENTINEL, Watch, assert_all};
 use crate::policies::Side;
 use crate::{dose, enforce, sandbox};

@@ -16,8 +16,10 @@ use crate::state::numbers::EndpointNumber;
 /// What was settled before.
 ///
 /// An entry is an interface's only while it is recognised: the same index, and the same name or the
-/// same MAC address of its own (which is random). Indexes are given out ascending until the machine
-/// boots, and the whole ledger is one boot's.
+/// same MAC address of its own (which is random, but where udev makes it of the name). Indexes are given
+/// out ascending until the machine boots, and the whole ledger is one boot's. But whoever makes an
+/// interface may choose all three: so that what is not the same interface has to be forgotten
+/// ([`Self::forget`]) by those who can tell.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     boot: String,
@@ -75,6 +77,18 @@ impl Ledger {
     /// It cannot be written as JSON.
     pub fn to_text(&self) -> Result<String, LedgerError> {
         Ok(serde_json::to_string(self)?)
+    }
+
+    /// The interfaces of which something was settled, by their indexes.
+    #[must_use]
+    pub fn interfaces(&self) -> BTreeSet<u32> {
+        self.entries.keys().copied().collect()
+    }
+
+    /// Forgets what was settled of interfaces that are gone, whatever may be found under their indexes
+    /// by now.
+    pub fn forget(&mut self, gone: &BTreeSet<u32>) {
+        self.entries.retain(|ifindex, _| !gone.contains(ifindex));
     }
 
     fn entry(&self, link: &Link) -> Option<&Entry> {

@@ -50,6 +50,30 @@ fn another_boot_or_another_interface_of_the_same_index_starts_afresh() {
     assert_eq!(world.merge().who(11), "nobody", "another one");
 }
 
+/// Name, index and MAC address may all be those of the one that is gone.
+#[test]
+fn what_is_forgotten_gets_another_number_and_nobody_else_s_name() {
+    let mut world = World::new();
+    world.veth(11, 1, 7, 2, &[]);
+    world.attach("web", 1, 2, "172.18.0.2");
+    world.running("web", 7);
+    let before = world.merge().endpoint(11).number;
+    world.detach("web");
+    let mut merged = world.merge();
+    assert_eq!(
+        merged.who(11),
+        "web 172.18.0.2",
+        "as far as anybody can tell"
+    );
+    assert_eq!(merged.endpoint(11).number, before);
+
+    assert_eq!(world.ledger.interfaces(), BTreeSet::from([11]));
+    world.ledger.forget(&BTreeSet::from([11, 12]));
+    merged = world.merge();
+    assert_eq!(merged.who(11), "nobody");
+    assert_ne!(merged.endpoint(11).number, before);
+}
+
 #[test]
 fn numbers_ascend_and_wrap_around_without_hitting_those_in_use() {
     let mut world = World::new();

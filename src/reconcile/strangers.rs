@@ -1,0 +1,54 @@
+//! Whether an interface is still the one that was known under its index: else it would inherit who that
+//! one was.
+//!
+//! Neither name nor index nor MAC address tells, for whoever makes an interface chooses them. What tells
+//! is that the kernel has said that the old one went, and, should nobody have listened, that what we gave
+//! to the old one is missing: the mark of the guard and our programs end with an interface.
+
+use std::collections::BTreeSet;
+use std::mem;
+
+use anyhow::Result;
+
+use super::daemon::Daemon;
+use crate::inventory::endpoints::Merged;
+use crate::policy::model::Policy;
+
+impl Daemon {
+    /// Looks at the host, and takes no interface for one that is gone.
+    pub(super) fn look_for_others(&mut self, policy: &Policy) -> Result<Merged> {
+        let Self {
+            host,
+            kernel,
+            guard,
+            gone,
+            ..
+        } = self;
+        host.look(policy, |links, known| {
+            let present: BTreeSet<u32> = links.iter().map(|link| link.ifindex).collect();
+            let mut strangers: BTreeSet<u32> = mem::take(gone)
+                .intersection(&present)
+                .filter(|ifindex| known.contains(ifindex))
+                .copied()
+                .collect();
+            let unmarked = guard.unmarked(links);
+            // At first, and after trouble, there is nothing that all of them would have to have.
+            let armed: BTreeSet<u32> = match kernel.known() {
+                Some(actual) => actual.attachments.keys().copied().collect(),
+                None => known.clone(),
+            };
+            let suspects: BTreeSet<u32> = armed.intersection(&unmarked).copied().collect();
+            // Where nobody gives marks, all lack them, and only what the kernel has said counts.
+            if !strangers.is_empty() || (guard.is_wanted() && !suspects.is_empty()) {
+                kernel.doubt();
+            }
+            let attached = &kernel.observe()?.attachments;
+            strangers.extend(
+                suspects
+                    .into_iter()
+                    .filter(|ifindex| known.contains(ifindex) && !attached.contains_key(ifindex)),
+            );
+            Ok(strangers)
+        })
+    }
+}
