@@ -124,7 +124,7 @@ faults! {
         "if (reason || packet->destination.identity != IDENTITY_HOST)"
             => "if (reason || packet->destination.identity != IDENTITY_NONE)";
     number_of_the_published_port_is_found: "published.h",
-        "bpf_ntohs(found->port)" => "bpf_ntohs(key.port)";
+        "<< 16 | bpf_ntohs(found->port)" => "<< 16 | bpf_ntohs(key.port)";
     published_port_judged_without_its_receiver_is_found: "verdict.h",
         " && !(packet->flags & PACKET_PUBLISHED))" => ")";
     stranger_that_answers_for_a_published_port_is_found: "flow.h",
