@@ -167,8 +167,8 @@ fn nothing_leaks_while_other_firewalls_reload() {
     let reloads = [
         "iptables -F DOCKER-USER; ip6tables -F DOCKER-USER || true",
         "iptables -N ufw-user-input; iptables -A FORWARD -j ufw-user-input; iptables -F ufw-user-input",
-        "nft 'table inet foreign { chain c { type filter hook forward priority 0; } }'; nft flush table inet foreign; nft delete table inet foreign",
-        "nft 'table bridge foreign { chain c { type filter hook forward priority 0; } }'; nft delete table bridge foreign",
+        "nft 'table inet foreign { chain c { type filter hook forward priority 0; }; }'; nft flush table inet foreign; nft delete table inet foreign",
+        "nft 'table bridge foreign { chain c { type filter hook forward priority 0; }; }'; nft delete table bridge foreign",
     ];
     for reload in reloads {
         shell(&host, reload);
