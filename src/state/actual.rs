@@ -7,7 +7,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::desired::{
-    AddressKey, AddressOwner, EndpointRecord, PublishedKey, PublishedTarget, TemplateConstants,
+    AddressKey, AddressOwner, EndpointRecord, PolicyImage, PublishedKey, PublishedTarget,
+    TemplateConstants,
 };
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use super::plan::Operation;
@@ -167,6 +168,9 @@ pub struct Actual {
     pub published: BTreeMap<PublishedKey, PublishedTarget>,
     /// By interface index: what of ours is attached.
     pub attachments: BTreeMap<u32, ActualAttachment>,
+    /// The policy that the judging slot was found to hold, leaving aside which endpoint has which number:
+    /// comparing it again can be spared.
+    pub judging_policy: Option<PolicyImage>,
     /// How much there is room for.
     pub capacity: Capacity,
     /// How new attachments are made.
@@ -186,6 +190,7 @@ impl Actual {
             addresses: BTreeMap::new(),
             published: BTreeMap::new(),
             attachments: BTreeMap::new(),
+            judging_policy: None,
             capacity,
             mechanism,
         }
@@ -261,6 +266,9 @@ impl Actual {
             Operation::Publish { generation, slot } => {
                 // What a slot that judged until now is still read by, nobody knows.
                 self.standby_is_idle &= self.active.slot == *slot;
+                if self.active.slot != *slot {
+                    self.judging_policy = None;
+                }
                 self.active = Active {
                     generation: *generation,
                     slot: *slot,

@@ -4,6 +4,7 @@
 mod boundaries;
 mod build;
 mod checks;
+mod edits;
 mod entities;
 mod explain;
 mod limits;
