@@ -143,6 +143,21 @@ struct local_address {
 	__u32 endpoint;
 };
 
+/* A port of the host that leads to an endpoint's. address: where it is published; the unspecified one of
+ * its family: at every address of the host. protocol: TCP, UDP or SCTP. */
+struct published_key {
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 _pad;
+};
+
+struct published {
+	__u32 endpoint;
+	__be16 port; /* the endpoint's own */
+	__u16 _pad;
+};
+
 /* One of the `endpoints` array, by endpoint number. */
 struct endpoint {
 	__u32 identity[2]; /* by slot; IDENTITY_NONE: not in use, nothing passes */
@@ -237,6 +252,7 @@ enum flow_flag {
 	FLOW_REPLIED = 256,      /* TCP: a SYN was acknowledged, that not yet */
 	FLOW_ANSWERED = 512,     /* both sides want it; it is counted so in its account */
 	FLOW_CLAIMED = 1024,     /* it is being removed, or becomes another: as good as none */
+	FLOW_PUBLISHED = 2048,   /* the target is reached through a port that the host publishes */
 };
 
 /*
@@ -494,6 +510,9 @@ ASSERT_SIZE(step_list, 8);
 ASSERT_SIZE(policy_key, 8);
 ASSERT_SIZE(identity_record, 64);
 ASSERT_SIZE(local_address_key, 20);
+ASSERT_SIZE(published_key, 20);
+ASSERT_OFFSET(published_key, protocol, 18);
+ASSERT_SIZE(published, 8);
 ASSERT_SIZE(endpoint, 16);
 ASSERT_SIZE(network4_key, 12);
 ASSERT_SIZE(network6_key, 24);

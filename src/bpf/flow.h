@@ -24,6 +24,7 @@
 #include "packet.h"
 #include "peer.h"
 #include "policy.h"
+#include "published.h"
 #include "transport.h"
 
 /* Not a drop reason: the parties of a flow are others than when it was judged. */
@@ -71,14 +72,9 @@ __noinline int make_flow_key(const struct headers *headers, __u32 bridge, struct
 }
 
 /* The party that an address stands for today, if it is still the one that the flow was judged by. */
-static __always_inline int find_flow_party(const struct packet *packet,
-					   const struct address *address, __u32 endpoint, bool host,
-					   struct party *party)
+static __always_inline int keep_party(const struct packet *packet, __u32 endpoint, bool host,
+				      struct party *party)
 {
-	int reason = find_address(address, packet->bridge, packet->slot, party);
-
-	if (reason)
-		return reason;
 	/* A masqueraded endpoint: the address is not its own, and the mark proved who it is. */
 	if (endpoint && !party->endpoint)
 		return find_endpoint(endpoint, packet->slot, party);
@@ -87,9 +83,44 @@ static __always_inline int find_flow_party(const struct packet *packet,
 	return DROP_NONE;
 }
 
+static __always_inline int find_flow_opener(const struct packet *packet,
+					    const struct headers *headers, const struct flow *flow,
+					    bool replying, struct party *party)
+{
+	const struct address *address = replying ? &headers->destination : &headers->source;
+	int reason = find_address(address, packet->bridge, packet->slot, party);
+
+	if (reason)
+		return reason;
+	return keep_party(packet, flow->opener, flow->status & FLOW_OPENER_HOST, party);
+}
+
+/* The target may be behind a port that the host publishes, now or then. */
+static __always_inline int find_flow_target(struct __sk_buff *skb, const struct packet *packet,
+					    const struct headers *headers, const struct flow *flow,
+					    bool replying, struct party *party)
+{
+	const struct address *address = replying ? &headers->source : &headers->destination;
+	int reason = find_address(address, packet->bridge, packet->slot, party);
+	__u32 found = 0;
+
+	if (reason)
+		return reason;
+	if (flow->opener && party->identity == IDENTITY_HOST)
+		found = find_published(skb, headers, replying);
+	if (!found != !(flow->status & FLOW_PUBLISHED))
+		return PARTIES_CHANGED;
+	if (!found)
+		return keep_party(packet, flow->target, flow->status & FLOW_TARGET_HOST, party);
+	if (published_endpoint(found) != flow->target ||
+	    published_selector(headers, found) != flow->selector)
+		return PARTIES_CHANGED;
+	return find_endpoint(flow->target, packet->slot, party);
+}
+
 /* The policy or the inventory has changed: is the connection still allowed to its opener? */
-__noinline int judge_again(struct packet *packet, const struct headers *headers,
-			   const struct flow *flow, __u32 replying)
+__noinline int judge_again(struct __sk_buff *skb, struct packet *packet,
+			   const struct headers *headers, const struct flow *flow, __u32 replying)
 {
 	struct question question = {.sides = JUDGE_BOTH};
 	int reason;
@@ -97,12 +128,10 @@ __noinline int judge_again(struct packet *packet, const struct headers *headers,
 	if (!packet || !headers || !flow)
 		return DROP_IDENTITY_MISSING;
 	question.selector = flow->selector;
-	reason = find_flow_party(packet, replying ? &headers->destination : &headers->source,
-				 flow->opener, flow->status & FLOW_OPENER_HOST, &question.opener);
+	reason = find_flow_opener(packet, headers, flow, replying, &question.opener);
 	if (reason)
 		return reason;
-	reason = find_flow_party(packet, replying ? &headers->source : &headers->destination,
-				 flow->target, flow->status & FLOW_TARGET_HOST, &question.target);
+	reason = find_flow_target(skb, packet, headers, flow, replying, &question.target);
 	if (reason)
 		return reason;
 	question.listener = question.target.identity;
@@ -113,17 +142,23 @@ __noinline int judge_again(struct packet *packet, const struct headers *headers,
 
 /*
  * Whether the packet's ends are those of the entry, as far as this hook can tell. The sender's hook
- * knows the sender, the receiver's knows itself and, by the mark, what endpoint sent it.
+ * knows the sender, the receiver's knows itself and, by the mark, what endpoint sent it. Behind a
+ * published port a process of the host may answer for the target.
  */
-static __always_inline bool is_party(const struct packet *packet, const struct flow *flow,
-				     bool replying, __u32 mark)
+static __always_inline bool is_party(const struct __sk_buff *skb, const struct packet *packet,
+				     const struct flow *flow, bool replying)
 {
+	__u32 mark = get_mark(skb);
 	__u32 source = replying ? flow->target : flow->opener;
 	__u32 destination = replying ? flow->opener : flow->target;
 
 	if (packet->hook == HOOK_FROM_ENDPOINT)
 		return source == packet->endpoint;
-	return destination == packet->endpoint && (!source || source == mark);
+	if (destination != packet->endpoint)
+		return false;
+	if (replying && !mark && flow->status & FLOW_PUBLISHED)
+		return !skb->ingress_ifindex;
+	return !source || source == mark;
 }
 
 static __always_inline void note_end(struct flow *flow, __u8 tcp_flags, bool replying, __u64 now)
@@ -159,7 +194,7 @@ static __always_inline enum following follow_flow(struct __sk_buff *skb, struct 
 	__u64 now = bpf_ktime_get_coarse_ns();
 	bool tcp = headers->protocol == IPPROTO_TCP;
 
-	if (status & FLOW_CLAIMED || !is_party(packet, flow, replying, get_mark(skb)) ||
+	if (status & FLOW_CLAIMED || !is_party(skb, packet, flow, replying) ||
 	    has_expired(flow, status, headers->protocol, now))
 		return ABSENT;
 	/* It was refused, and only TCP has to remember that: see judge_connection. */
@@ -177,7 +212,7 @@ static __always_inline enum following follow_flow(struct __sk_buff *skb, struct 
 	if (!replying && is_icmp(headers) && selector_of(headers) != flow->selector)
 		return APART;
 	if (flow->generation != packet->generation) {
-		int again = judge_again(packet, headers, flow, replying);
+		int again = judge_again(skb, packet, headers, flow, replying);
 
 		if (again == PARTIES_CHANGED)
 			return ABSENT;
@@ -267,6 +302,8 @@ static __always_inline __u32 opening_status(const struct packet *packet, bool so
 		status |= FLOW_TARGET_HOST;
 	if (packet->mark & MARK_JUDGED)
 		status |= FLOW_SAME_BRIDGE;
+	if (packet->flags & PACKET_PUBLISHED)
+		status |= FLOW_PUBLISHED;
 	return status;
 }
 
@@ -280,7 +317,7 @@ static __always_inline int insert_flow(const struct packet *packet, const struct
 	    .last_seen = bpf_ktime_get_coarse_ns(),
 	    .opener = packet->source.endpoint,
 	    .target = packet->destination.endpoint,
-	    .selector = selector_of(&packet->headers),
+	    .selector = packet->selector,
 	    .status = status,
 	};
 	/* Before 6.4 the upper half of what an update returns is not set. */
@@ -311,7 +348,7 @@ static __always_inline int replace_flow(const struct packet *packet, struct flow
 	flow->last_seen = bpf_ktime_get_coarse_ns();
 	flow->opener = packet->source.endpoint;
 	flow->target = packet->destination.endpoint;
-	flow->selector = selector_of(&packet->headers);
+	flow->selector = packet->selector;
 	__sync_lock_test_and_set(&flow->status, status);
 	return DROP_NONE;
 }

@@ -79,6 +79,14 @@ struct {
 	__type(value, struct local_address);
 } addresses SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct published_key);
+	__type(value, struct published);
+} published SEC(".maps");
+
 /* Index: endpoint number. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

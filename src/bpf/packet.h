@@ -41,11 +41,12 @@ struct party {
 	__u32 endpoint; /* 0: the host or the world */
 };
 
-#define PACKET_LOG      1u  /* a rule asks for an event */
-#define PACKET_JUDGED   2u  /* `rule`, `verdict` and `side` say something */
-#define PACKET_REPLYING 4u  /* it goes from the connection's target to its opener */
-#define PACKET_PRESSED  16u /* it opened a connection where little room is left */
-#define PACKET_TELL     8u  /* judged again, and only audit mode lets it pass */
+#define PACKET_LOG       1u  /* a rule asks for an event */
+#define PACKET_JUDGED    2u  /* `rule`, `verdict` and `side` say something */
+#define PACKET_REPLYING  4u  /* it goes from the connection's target to its opener */
+#define PACKET_PRESSED   16u /* it opened a connection where little room is left */
+#define PACKET_TELL      8u  /* judged again, and only audit mode lets it pass */
+#define PACKET_PUBLISHED 32u /* its destination is reached through a port that the host publishes */
 
 struct packet {
 	__u64 generation;
@@ -57,12 +58,13 @@ struct packet {
 	__u32 ifindex;
 	__u32 bridge; /* its bridge; where there is none, the interface itself */
 	__u32 rule[SIDES];
-	__u16 mark; /* to be given to it when it passes */
+	__u32 selector; /* what it asks its destination for */
+	__u16 mark;     /* to be given to it when it passes */
 	__u8 hook;
 	__u8 verdict;
 	__u8 side;  /* that decided */
 	__u8 flags; /* PACKET_* */
-	__u8 _pad[6];
+	__u8 _pad[2];
 };
 
 /* A later fragment has no transport header of its own. */

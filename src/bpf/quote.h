@@ -82,7 +82,7 @@ static __noinline struct flow *find_quoted_flow(const struct packet *packet,
 	return bpf_map_lookup_elem(&flows, &key);
 }
 
-static __always_inline bool quotes_live_flow(const struct __sk_buff *skb, struct packet *packet,
+static __always_inline bool quotes_live_flow(struct __sk_buff *skb, struct packet *packet,
 					     const struct headers *quoted)
 {
 	bool source_is_low = false, replying;
@@ -101,7 +101,7 @@ static __always_inline bool quotes_live_flow(const struct __sk_buff *skb, struct
 		return false;
 	if (flow->generation == packet->generation)
 		return true;
-	if (judge_again(packet, quoted, flow, replying)) {
+	if (judge_again(skb, packet, quoted, flow, replying)) {
 		/* That was said of the connection; the error is judged on its own. */
 		packet->rule[SIDE_EGRESS] = 0;
 		packet->rule[SIDE_INGRESS] = 0;

@@ -19,7 +19,20 @@
 #include "packet.h"
 #include "peer.h"
 #include "policy.h"
+#include "published.h"
 #include "quote.h"
+
+/* What goes to a published port of the host goes to the container behind it. Returns a drop reason. */
+static __always_inline int find_listener(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 found = find_published(skb, &packet->headers, false);
+
+	if (!found)
+		return DROP_NONE;
+	packet->selector = published_selector(&packet->headers, found);
+	packet->flags |= PACKET_PUBLISHED;
+	return find_endpoint(published_endpoint(found), packet->slot, &packet->destination);
+}
 
 /* Who sends and who receives, by what this hook can prove. Returns a drop reason. */
 __noinline int find_parties(struct __sk_buff *skb, struct packet *packet)
@@ -33,8 +46,11 @@ __noinline int find_parties(struct __sk_buff *skb, struct packet *packet)
 		reason = find_endpoint(packet->endpoint, packet->slot, &packet->source);
 		if (reason)
 			return reason;
-		return find_address(&packet->headers.destination, packet->bridge, packet->slot,
-				    &packet->destination);
+		reason = find_address(&packet->headers.destination, packet->bridge, packet->slot,
+				      &packet->destination);
+		if (reason || packet->destination.identity != IDENTITY_HOST)
+			return reason;
+		return find_listener(skb, packet);
 	}
 
 	reason = find_endpoint(packet->endpoint, packet->slot, &packet->destination);
@@ -100,6 +116,7 @@ __noinline int judge_request(struct __sk_buff *skb, struct packet *packet, __u32
 
 	if (!packet)
 		return DROP_IDENTITY_MISSING;
+	packet->selector = selector_of(&packet->headers);
 	reason = find_parties(skb, packet);
 	if (reason)
 		return reason;
@@ -112,7 +129,7 @@ __noinline int judge_request(struct __sk_buff *skb, struct packet *packet, __u32
 			return DROP_ADDRESS; /* to one, in a frame to many (RFC 1122, 3.3.6) */
 		question.listener = IDENTITY_HOST;
 	}
-	question.selector = selector_of(&packet->headers);
+	question.selector = packet->selector;
 	reason = judge(packet, &question);
 	count_rules(skb, packet);
 	if (reason)
@@ -120,7 +137,7 @@ __noinline int judge_request(struct __sk_buff *skb, struct packet *packet, __u32
 
 	packet->mark = packet->endpoint;
 	if (packet->hook == HOOK_FROM_ENDPOINT && sides == JUDGE_BOTH &&
-	    packet->destination.endpoint) {
+	    packet->destination.endpoint && !(packet->flags & PACKET_PUBLISHED)) {
 		__u32 number = packet->destination.endpoint;
 
 		receiver = bpf_map_lookup_elem(&endpoints, &number);

@@ -49,6 +49,7 @@ maps!(
     networks4,
     networks6,
     addresses,
+    published,
     endpoints,
     flows,
     accounts,
@@ -72,6 +73,7 @@ impl Maps {
             networks4: self.networks4.max_entries(),
             networks6: self.networks6.max_entries(),
             addresses: self.addresses.max_entries(),
+            published: self.published.max_entries(),
             endpoints: self.endpoints.max_entries(),
             rules: self.rule_hits.max_entries(),
         }

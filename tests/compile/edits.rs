@@ -21,6 +21,7 @@ const ROOM: Capacity = Capacity {
     networks4: 1 << 10,
     networks6: 1 << 10,
     addresses: 1 << 14,
+    published: 1 << 14,
     endpoints: 1 << 12,
     rules: 1 << 12,
 };

@@ -1,8 +1,11 @@
 //! What a policy is compiled into, judged as the kernel judges.
 
+#[path = "../common/boundaries.rs"]
+mod boundaries;
 mod build;
 mod checks;
 mod edits;
+mod entities;
 mod explain;
 mod limits;
 mod membership;

@@ -10,6 +10,7 @@
 mod answers;
 #[cfg(fuzzing)]
 mod fuzzing;
+mod ports;
 mod session;
 mod table;
 mod transport;

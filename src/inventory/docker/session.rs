@@ -152,6 +152,11 @@ impl Todo {
         match (event.kind.as_deref(), event.action.as_deref()) {
             (Some("network"), _) => {
                 self.networks.insert(id.to_owned());
+                // Its published ports may lead through another network now.
+                let attributes = event.actor.as_ref().and_then(|a| a.attributes.as_ref());
+                let container = attributes.and_then(|attributes| attributes.get("container"));
+                let container = container.filter(|container| is_id(container));
+                self.containers.extend(container.cloned());
             }
             (Some("container"), Some("start" | "die" | "restart")) => {
                 table.new_life(id);

@@ -120,6 +120,7 @@ impl Kernel {
             networks4: size("networks4"),
             networks6: size("networks6"),
             addresses: size("addresses"),
+            published: size("published"),
             endpoints: size("endpoints"),
             rules: size("rule_hits"),
         };
