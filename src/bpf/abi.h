@@ -16,7 +16,7 @@
 /* Raised whenever a map's layout or the meaning of a value changes. Pins of another layout are
  * never adopted. */
 enum layout {
-	LAYOUT_VERSION = 2,
+	LAYOUT_VERSION = 3,
 };
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
@@ -147,6 +147,16 @@ struct endpoint {
 	__u32 identity[2]; /* by slot; IDENTITY_NONE: not in use, nothing passes */
 	__u32 ifindex;     /* of the host-side interface */
 	__u32 bridge;      /* ifindex of its bridge, 0 for none */
+};
+
+/* One of the `shortcuts` array, by endpoint number: how packets that were judged for this endpoint may
+ * reach it past its bridge. All zero: not at all. */
+struct shortcut {
+	__u32
+	    ifindex; /* of the host-side interface, a veth whose other end is in another namespace */
+	__u32 bridge; /* ifindex of the bridge that the sender must be on, too */
+	__u8 mac[6];  /* that the frame must be addressed to */
+	__u16 _pad;
 };
 
 /* Networks of the world outside, by longest prefix; prefix_length counts the slot's 32 bits too. */
@@ -478,6 +488,7 @@ ASSERT_SIZE(policy_key, 8);
 ASSERT_SIZE(identity_record, 64);
 ASSERT_SIZE(local_address_key, 20);
 ASSERT_SIZE(endpoint, 16);
+ASSERT_SIZE(shortcut, 16);
 ASSERT_SIZE(network4_key, 12);
 ASSERT_SIZE(network6_key, 24);
 ASSERT_SIZE(endpoint_constants, 184);

@@ -19,6 +19,7 @@
 #include "packet.h"
 #include "parse.h"
 #include "sender.h"
+#include "shortcut.h"
 #include "upkeep.h"
 #include "verdict.h"
 
@@ -122,10 +123,15 @@ int from_endpoint_body(struct __sk_buff *skb)
 {
 	struct packet packet = {.hook = HOOK_FROM_ENDPOINT};
 	int reason = judge_sent(skb, &packet);
+	struct shortcut *shortcut;
 
-	make_room(&packet);
+	if (packet.flags & PACKET_PRESSED)
+		make_room();
 	if (reason)
 		return drop(skb, &packet, reason);
+	shortcut = find_shortcut(skb, &packet);
+	if (shortcut)
+		return lead(skb, &packet, shortcut);
 	set_mark(skb, packet.mark);
 	return pass(skb, packet.endpoint, HOOK_FROM_ENDPOINT);
 }
@@ -165,7 +171,8 @@ int to_endpoint_body(struct __sk_buff *skb)
 	struct packet packet = {.hook = HOOK_TO_ENDPOINT};
 	int reason = judge_received(skb, &packet);
 
-	make_room(&packet);
+	if (packet.flags & PACKET_PRESSED)
+		make_room();
 	if (reason)
 		return drop(skb, &packet, reason);
 	return pass(skb, packet.endpoint, HOOK_TO_ENDPOINT);

@@ -87,6 +87,14 @@ struct {
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
 
+/* Index: endpoint number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct shortcut);
+} shortcuts SEC(".maps");
+
 /* ---- Flows: written by the programs alone. ------------------------------------------------ */
 
 /* Connections, new and answered. It never evicts: how many of each there may be, in all and of each

@@ -104,6 +104,19 @@ fn look(pins: &Pins, index: u32, direction: Direction) -> Result<Hook> {
     Ok(hook)
 }
 
+/// How many programs are on an interface's tcx hooks.
+pub(super) fn count_tcx(index: u32) -> Result<usize> {
+    let interface = Interface { index, name: "" };
+    let mut count = 0;
+    for direction in [Direction::Ingress, Direction::Egress] {
+        let programs = sys::query_tcx(index, direction);
+        count += programs
+            .map_err(|error| Error::io(interface.looking(direction), &error))?
+            .len();
+    }
+    Ok(count)
+}
+
 fn error_kind(error: &std::io::Error) -> ErrorKind {
     Error::io("", error).kind()
 }

@@ -34,6 +34,7 @@ plain! {
     local_address_key { address, zone }
     local_address { endpoint }
     endpoint { identity, ifindex, bridge }
+    shortcut { ifindex, bridge, mac, _pad }
     network4_key { prefix_length, slot, address }
     network6_key { prefix_length, slot, address }
     network { identity }

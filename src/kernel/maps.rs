@@ -50,6 +50,7 @@ maps!(
     networks6,
     addresses,
     endpoints,
+    shortcuts,
     flows,
     accounts,
     sweeper,

@@ -58,7 +58,7 @@ impl KernelSettings {
             "networks4" | "networks6" => limits.networks,
             "addresses" => limits.addresses,
             // Number 0 has an entry too, though nobody has that number.
-            "endpoints" | "endpoint_traffic" | "accounts" => limits.endpoints + 1,
+            "endpoints" | "shortcuts" | "endpoint_traffic" | "accounts" => limits.endpoints + 1,
             "rule_hits" => limits.rules + 1,
             "flows" => limits.flows + limits.new_flows,
             "fragments" => FRAGMENTS,

@@ -17,6 +17,7 @@ mod host;
 mod pass;
 pub mod policies;
 mod settings;
+mod shortcuts;
 pub mod store;
 pub mod trigger;
 
