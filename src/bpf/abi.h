@@ -445,6 +445,12 @@ struct endpoint_counters {
 	struct counter dropped[HOOKS];
 };
 
+/* What the coarse monotonic clock said in a tick of the kernel. */
+struct tick {
+	__u64 jiffies;
+	__u64 time; /* nanoseconds */
+};
+
 /* Events that did not reach the daemon, by cause. */
 enum event_loss {
 	EVENT_LOST_FULL = 0,    /* the ring buffer was full */

@@ -177,6 +177,14 @@ struct {
 	__type(value, struct endpoint_counters);
 } endpoint_traffic SEC(".maps");
 
+/* The last look at the clock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tick);
+} ticks SEC(".maps");
+
 /* ---- The shared bodies, by enum body. Pinned: the last reference gone would empty it. ----- */
 
 struct {

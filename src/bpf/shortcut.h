@@ -15,8 +15,9 @@
 
 #include "abi.h"
 #include "events.h"
+#include "known.h"
 #include "maps.h"
-#include "packet.h"
+#include "mark.h"
 #include "read.h"
 
 /* Halfwords: MAC addresses are aligned to two bytes. What cannot be read is not addressed to anybody. */
@@ -32,36 +33,47 @@ static __always_inline bool is_addressed_to(const struct __sk_buff *skb, const _
  * here: is the receiver there, is this mark its own, is the frame addressed to it?
  */
 static __always_inline struct shortcut *find_shortcut(const struct __sk_buff *skb,
-						      const struct packet *packet)
+						      const struct known *known)
 {
-	__u32 receiver = packet->mark & MARK_NUMBER;
+	__u32 receiver = known->mark & MARK_NUMBER;
 	struct shortcut *shortcut;
 	struct endpoint *endpoint;
 
-	if (!(packet->mark & MARK_JUDGED))
+	if (!(known->mark & MARK_JUDGED))
 		return NULL;
 	shortcut = bpf_map_lookup_elem(&shortcuts, &receiver);
-	if (!shortcut || !shortcut->ifindex || shortcut->bridge != packet->bridge)
+	if (!shortcut || !shortcut->ifindex || shortcut->bridge != known->bridge)
 		return NULL;
 	/* A number may be another endpoint's by now. */
 	endpoint = bpf_map_lookup_elem(&endpoints, &receiver);
 	if (!endpoint || endpoint->ifindex != shortcut->ifindex ||
-	    !endpoint->identity[packet->slot & 1])
+	    !endpoint->identity[known->slot & 1])
 		return NULL;
 	return is_addressed_to(skb, shortcut->mac) ? shortcut : NULL;
 }
 
 /* As veth does where a packet leaves one namespace for another: no mark gets across. */
-static __always_inline int lead(struct __sk_buff *skb, const struct packet *packet,
+static __always_inline int lead(struct __sk_buff *skb, const struct known *known,
 				const struct shortcut *shortcut)
 {
-	count_traffic(packet->endpoint, HOOK_FROM_ENDPOINT, false, skb->len);
-	count_traffic(packet->mark & MARK_NUMBER, HOOK_TO_ENDPOINT, false, skb->len);
+	count_traffic(known->endpoint, HOOK_FROM_ENDPOINT, false, skb->len);
+	count_traffic(known->mark & MARK_NUMBER, HOOK_TO_ENDPOINT, false, skb->len);
 	skb->mark = 0;
 	/* It was not addressed to the interface that it came in by, but to where it comes out. */
 	if (skb->pkt_type != PACKET_HOST)
 		bpf_skb_change_type(skb, PACKET_HOST);
 	return bpf_redirect_peer(shortcut->ifindex, 0);
+}
+
+/* What an endpoint sends, and has been found to be allowed: the shortest way on. */
+static __always_inline int send_on(struct __sk_buff *skb, const struct known *known)
+{
+	struct shortcut *shortcut = find_shortcut(skb, known);
+
+	if (shortcut)
+		return lead(skb, known, shortcut);
+	set_mark(skb, known->mark);
+	return pass(skb, known->endpoint, HOOK_FROM_ENDPOINT);
 }
 
 #endif

@@ -61,6 +61,7 @@ maps!(
     drops,
     rule_hits,
     endpoint_traffic,
+    ticks,
     bodies,
 );
 

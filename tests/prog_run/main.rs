@@ -25,5 +25,6 @@ mod receiver;
 mod report;
 mod rules;
 mod sender;
+mod shortcuts;
 mod tables;
 mod verdicts;
