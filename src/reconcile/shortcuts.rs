@@ -1,8 +1,8 @@
 //! The fast path in the hand of the one writer: where packets between two endpoints of a bridge may go
 //! past it, because nothing that somebody configured would be skipped.
 //!
-//! What is told by notices (interfaces, bridges, ports, nftables) is looked at when one comes; what is
-//! not (kernel parameters, programs and filters of others) every few seconds. A shortcut is withdrawn
+//! What is told by notices (interfaces, bridges, nftables) is looked at when one comes; what is not
+//! (kernel parameters, settings of ports, programs and filters of others) every few seconds. A shortcut is withdrawn
 //! before anything is detached, and given when both ends are armed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,7 +193,11 @@ impl Daemon {
 
     /// When all are armed that can be: the others may be reached past the bridge from now on.
     pub(super) fn give_shortcuts(&mut self, inventory: &Inventory) -> Vec<String> {
-        let links = self.host.links();
+        let links = self.host.links().to_vec();
+        self.renew_shortcuts(&links, inventory)
+    }
+
+    fn renew_shortcuts(&mut self, links: &[Link], inventory: &Inventory) -> Vec<String> {
         let mut wanted = self.fast_paths.find(&mut self.kernel, links, inventory);
         let armed = match self.kernel.observe() {
             Ok(actual) => &actual.attachments,
@@ -212,7 +216,15 @@ impl Daemon {
         self.fast_paths.looked_at.clear();
         self.fast_paths.review_at = Instant::now() + REVIEW;
         let inventory = std::mem::take(&mut self.inventory);
-        let failures = self.give_shortcuts(&inventory);
+        let failures = match self.fast_paths.netlink.links() {
+            Ok(links) => self.renew_shortcuts(&links, &inventory),
+            // Who cannot see takes no short ways.
+            Err(error) => {
+                let mut failures = self.change_shortcuts(Shortcuts::clear);
+                failures.push(error.to_string());
+                failures
+            }
+        };
         self.inventory = inventory;
         if !failures.is_empty() {
             self.failed(failures);

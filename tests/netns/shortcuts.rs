@@ -102,6 +102,10 @@ fn whatever_would_be_skipped_switches_it_off() {
     let daemon = daemon(&sandbox, Attach::Auto, "");
     let on = || eventually("the fast path is on", || fast_path(&daemon).0.then_some(()));
     let host = &sandbox.host().namespace;
+    // Any program would do.
+    let programs = sandbox.place().pins().join("programs");
+    let program = programs.join(format!("{}-egress", host.interface_index("db")));
+    let program = program.display();
     on();
     for (said, put_up, take_away) in [
         (
@@ -126,7 +130,9 @@ fn whatever_would_be_skipped_switches_it_off() {
         ),
         (
             "port db has another program or filter",
-            "tc qdisc add dev db clsact; tc filter add dev db egress matchall action mirred egress mirror dev web",
+            &*format!(
+                "tc qdisc add dev db clsact; tc filter add dev db egress bpf direct-action object-pinned {program}"
+            ),
             "tc qdisc del dev db clsact",
         ),
     ] {
