@@ -20,7 +20,7 @@ use crate::kernel::{Kernel, Shortcut, Shortcuts};
 use crate::netlink::Netlink;
 
 /// How often what nobody tells of is looked at.
-const REVIEW: Duration = Duration::from_secs(10);
+const REVIEW: Duration = Duration::from_secs(5);
 
 /// Our own tables: they let pass what is armed.
 const OWN_TABLE: &str = "bridgewall";
