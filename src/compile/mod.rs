@@ -10,6 +10,7 @@
 pub mod checks;
 pub mod compiled;
 pub mod explain;
+mod follow;
 pub mod limits;
 mod lists;
 pub mod membership;
@@ -20,6 +21,7 @@ mod sweep;
 pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use self::compiled::{Compiled, IdentityInfo, RuleInfo};
 use self::limits::{LimitErrors, Limits, Need, Needs, Resource};
@@ -76,19 +78,26 @@ pub fn compile(
     };
     let lists = lists::build(&actors, limits)?;
     let compiled = Compiled {
-        subjects: lists.subjects,
-        pairs: lists.pairs,
-        networks: world
-            .table
-            .iter()
-            .map(|&(prefix, region)| (prefix, regions[region]))
-            .collect(),
+        subjects: Arc::new(lists.subjects),
+        pairs: Arc::new(lists.pairs),
+        networks: Arc::new(
+            world
+                .table
+                .iter()
+                .map(|&(prefix, region)| (prefix, regions[region]))
+                .collect(),
+        ),
         endpoints: sets
             .iter()
             .map(|(&endpoint, set)| (endpoint, by_set[set]))
             .collect(),
-        identities: describe_identities(policy, &actors.endpoints, &regions, &world.regions),
-        rules: describe_rules(policy, &rules),
+        identities: Arc::new(describe_identities(
+            policy,
+            &actors.endpoints,
+            &regions,
+            &world.regions,
+        )),
+        rules: Arc::new(describe_rules(policy, &rules)),
     };
     Needs::of(&compiled, inventory).check(limits)?;
     *numbering = renumbered;

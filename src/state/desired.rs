@@ -27,9 +27,9 @@ pub struct Desired {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PolicyImage {
     /// What every subject does with peers that `pairs` does not name.
-    pub subjects: BTreeMap<IdentityNumber, Subject>,
+    pub subjects: Arc<BTreeMap<IdentityNumber, Subject>>,
     /// What a subject does with a particular peer.
-    pub pairs: BTreeMap<PairKey, Arc<StepList>>,
+    pub pairs: Arc<BTreeMap<PairKey, Arc<StepList>>>,
     /// The world outside by longest prefix. Shared, since there may be 100,000s of them.
     pub networks: Arc<BTreeMap<IpNet, IdentityNumber>>,
     /// Which identity number each endpoint has.
@@ -39,15 +39,24 @@ pub struct PolicyImage {
 impl From<&Compiled> for PolicyImage {
     fn from(compiled: &Compiled) -> Self {
         Self {
-            subjects: compiled.subjects.clone(),
-            pairs: compiled.pairs.clone(),
-            networks: Arc::new(compiled.networks.clone()),
+            subjects: Arc::clone(&compiled.subjects),
+            pairs: Arc::clone(&compiled.pairs),
+            networks: Arc::clone(&compiled.networks),
             endpoints: compiled.endpoints.clone(),
         }
     }
 }
 
 impl PolicyImage {
+    /// Whether the two are one and the same, but for which endpoint has which number: all that they
+    /// share is shared. `false` proves nothing.
+    #[must_use]
+    pub fn shares_all(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.subjects, &other.subjects)
+            && Arc::ptr_eq(&self.pairs, &other.pairs)
+            && Arc::ptr_eq(&self.networks, &other.networks)
+    }
+
     /// Every list of steps that is used, with repetitions.
     pub fn lists(&self) -> impl Iterator<Item = &Arc<StepList>> {
         self.subjects

@@ -11,7 +11,9 @@ use clap::Parser;
 
 #[path = "../common/mod.rs"]
 mod common;
+mod control;
 mod cpu;
+mod crowd;
 mod frames;
 mod lab;
 mod live;
@@ -25,8 +27,11 @@ mod ways;
 
 use report::Table;
 
+/// A scenario at work.
+type Measure = fn(&Options) -> Vec<Table>;
+
 /// What can be measured, and by which function.
-const SCENARIOS: &[(&str, &str, fn(&Options) -> Vec<Table>)] = &[
+const SCENARIOS: &[(&str, &str, Measure)] = &[
     (
         "runs",
         "one program at work, by BPF_PROG_TEST_RUN",
@@ -39,6 +44,7 @@ const SCENARIOS: &[(&str, &str, fn(&Options) -> Vec<Table>)] = &[
         "to the outside, and to published ports",
         ways::measure,
     ),
+    ("control", "what the daemon does", control::measure),
 ];
 
 /// Measures what bridgewall costs, beside its peers.

@@ -421,7 +421,7 @@ proptest! {
         let compiled =
             compile(&policy, &Inventory::default(), &mut Numbering::default(), &Limits::default())
                 .unwrap();
-        for (&prefix, &number) in &compiled.networks {
+        for (&prefix, &number) in compiled.networks.iter() {
             let covering = std::iter::successors(prefix.supernet(), IpNet::supernet)
                 .find_map(|above| compiled.networks.get(&above));
             prop_assert_ne!(covering, Some(&number), "{} repeats what covers it", prefix);
