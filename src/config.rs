@@ -183,6 +183,19 @@ pub struct Bridges {
     /// Names, as globs.
     #[serde(deserialize_with = "patterns", serialize_with = "pattern_texts")]
     pub excluded: Vec<Pattern>,
+    /// Whether packets may go past them.
+    pub fast_path: FastPath,
+}
+
+/// Whether packets between two endpoints of a bridge may go past it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FastPath {
+    /// Where nothing that somebody configured would be skipped.
+    #[default]
+    Auto,
+    /// Nowhere.
+    Off,
 }
 
 impl Default for Bridges {
@@ -194,6 +207,7 @@ impl Default for Bridges {
                 .filter_map(|glob| Pattern::new(glob).ok())
                 .collect(),
             excluded: Vec::new(),
+            fast_path: FastPath::default(),
         }
     }
 }

@@ -165,6 +165,16 @@ struct endpoint {
 	__u32 bridge;      /* ifindex of its bridge, 0 for none */
 };
 
+/* One of the `shortcuts` array, by endpoint number: how packets that were judged for this endpoint may
+ * reach it past its bridge. All zero: not at all. */
+struct shortcut {
+	__u32
+	    ifindex; /* of the host-side interface, a veth whose other end is in another namespace */
+	__u32 bridge; /* ifindex of the bridge that the sender must be on, too */
+	__u8 mac[6];  /* that the frame must be addressed to */
+	__u16 _pad;
+};
+
 /* Networks of the world outside, by longest prefix; prefix_length counts the slot's 32 bits too. */
 struct network4_key {
 	__u32 prefix_length;
@@ -468,6 +478,12 @@ struct endpoint_counters {
 	struct counter dropped[HOOKS];
 };
 
+/* What the coarse monotonic clock said in a tick of the kernel. */
+struct tick {
+	__u64 jiffies;
+	__u64 time; /* nanoseconds */
+};
+
 /* Events that did not reach the daemon, by cause. */
 enum event_loss {
 	EVENT_LOST_FULL = 0,    /* the ring buffer was full */
@@ -514,6 +530,7 @@ ASSERT_SIZE(published_key, 20);
 ASSERT_OFFSET(published_key, protocol, 18);
 ASSERT_SIZE(published, 8);
 ASSERT_SIZE(endpoint, 16);
+ASSERT_SIZE(shortcut, 16);
 ASSERT_SIZE(network4_key, 12);
 ASSERT_SIZE(network6_key, 24);
 ASSERT_SIZE(endpoint_constants, 184);

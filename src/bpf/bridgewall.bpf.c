@@ -13,12 +13,14 @@
 #include "events.h"
 #include "expiry.h"
 #include "fragment.h"
+#include "known.h"
 #include "maps.h"
 #include "mark.h"
 #include "offload.h"
 #include "packet.h"
 #include "parse.h"
 #include "sender.h"
+#include "shortcut.h"
 #include "upkeep.h"
 #include "verdict.h"
 
@@ -122,14 +124,22 @@ static __always_inline int judge_sent(struct __sk_buff *skb, struct packet *pack
 SEC("tc")
 int from_endpoint_body(struct __sk_buff *skb)
 {
-	struct packet packet = {.hook = HOOK_FROM_ENDPOINT};
-	int reason = judge_sent(skb, &packet);
+	struct known known;
 
-	make_room(&packet);
-	if (reason)
-		return drop(skb, &packet, reason);
-	set_mark(skb, packet.mark);
-	return pass(skb, packet.endpoint, HOOK_FROM_ENDPOINT);
+	if (!is_known(skb, HOOK_FROM_ENDPOINT, &known)) {
+		struct packet packet = {.hook = HOOK_FROM_ENDPOINT};
+		int reason = judge_sent(skb, &packet);
+
+		if (packet.flags & PACKET_PRESSED)
+			make_room();
+		if (reason)
+			return drop(skb, &packet, reason);
+		known.endpoint = packet.endpoint;
+		known.bridge = packet.bridge;
+		known.slot = packet.slot;
+		known.mark = packet.mark;
+	}
+	return send_on(skb, &known);
 }
 
 static __always_inline int judge_received(struct __sk_buff *skb, struct packet *packet)
@@ -165,9 +175,14 @@ SEC("tc")
 int to_endpoint_body(struct __sk_buff *skb)
 {
 	struct packet packet = {.hook = HOOK_TO_ENDPOINT};
-	int reason = judge_received(skb, &packet);
+	struct known known;
+	int reason;
 
-	make_room(&packet);
+	if (!(get_mark(skb) & MARK_JUDGED) && is_known(skb, HOOK_TO_ENDPOINT, &known))
+		return pass(skb, known.endpoint, HOOK_TO_ENDPOINT);
+	reason = judge_received(skb, &packet);
+	if (packet.flags & PACKET_PRESSED)
+		make_room();
 	if (reason)
 		return drop(skb, &packet, reason);
 	return pass(skb, packet.endpoint, HOOK_TO_ENDPOINT);

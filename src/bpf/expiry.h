@@ -136,15 +136,12 @@ static __noinline bool sweep_flows(struct sweep *sweep, __u64 interval)
 	return true;
 }
 
-/* After a packet, where it has found little room. A function of its own: its stack is not in the way of
- * what else the packet needs. */
-__noinline int make_room(const struct packet *packet)
+/* After a packet that has found little room. A function of its own: its stack is not in the way of what
+ * else the packet needs. */
+__noinline int make_room(void)
 {
-	struct sweep sweep = {.urgent = true};
+	struct sweep sweep = {.now = bpf_ktime_get_coarse_ns(), .urgent = true};
 
-	if (!packet || !(packet->flags & PACKET_PRESSED))
-		return false;
-	sweep.now = bpf_ktime_get_coarse_ns();
 	return sweep_flows(&sweep, SWEEP_INTERVAL);
 }
 

@@ -95,6 +95,14 @@ struct {
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
 
+/* Index: endpoint number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct shortcut);
+} shortcuts SEC(".maps");
+
 /* ---- Flows: written by the programs alone. ------------------------------------------------ */
 
 /* Connections, new and answered. It never evicts: how many of each there may be, in all and of each
@@ -179,6 +187,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct endpoint_counters);
 } endpoint_traffic SEC(".maps");
+
+/* The last look at the clock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tick);
+} ticks SEC(".maps");
 
 /* ---- The shared bodies, by enum body. Pinned: the last reference gone would empty it. ----- */
 

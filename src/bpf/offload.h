@@ -50,20 +50,48 @@ static __always_inline __u32 judged_length(const struct headers *headers)
 	return 0;
 }
 
+/* Linux 6.2 has it, and the verifier makes of it that nothing is called: what follows are plain loads. */
+extern void *bpf_cast_to_kern_ctx(void *context) __ksym __weak;
+
+/* Whether a checksum is left to others to write, and where, from the Ethernet header. */
+static __always_inline bool is_checksum_left(struct __sk_buff *skb, __s32 *position)
+{
+	const struct sk_buff *packet = (const struct sk_buff *)skb;
+
+	if (bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
+		packet = bpf_cast_to_kern_ctx(skb);
+		if (BPF_CORE_READ_BITFIELD(packet, ip_summed) != CHECKSUM_PARTIAL)
+			return false;
+		*position = (__s32)packet->csum_start + packet->csum_offset -
+			    (__s32)(packet->data - packet->head);
+		return true;
+	}
+	if (BPF_CORE_READ_BITFIELD_PROBED(packet, ip_summed) != CHECKSUM_PARTIAL)
+		return false;
+	*position = (__s32)BPF_CORE_READ(packet, csum_start) + BPF_CORE_READ(packet, csum_offset) -
+		    (__s32)(BPF_CORE_READ(packet, data) - BPF_CORE_READ(packet, head));
+	return true;
+}
+
+/* Whether it would be written before this place. */
+static __always_inline bool is_checksum_written_before(struct __sk_buff *skb, __u32 place)
+{
+	__s32 position;
+
+	return is_checksum_left(skb, &position) && position < (__s32)place;
+}
+
 /* Of ARP nothing may change, and of ICMP, down to what an error quotes, only its checksum. */
 __noinline int check_offload(struct __sk_buff *skb, const struct headers *headers)
 {
-	const struct sk_buff *packet = (const struct sk_buff *)skb;
 	__s32 position, transport;
 
 	if (!headers)
 		return DROP_CHECKSUM_OFFLOAD;
-	if (BPF_CORE_READ_BITFIELD_PROBED(packet, ip_summed) != CHECKSUM_PARTIAL)
+	if (!is_checksum_left(skb, &position))
 		return DROP_NONE;
 	if (!headers->family)
 		return DROP_CHECKSUM_OFFLOAD;
-	position = (__s32)BPF_CORE_READ(packet, csum_start) + BPF_CORE_READ(packet, csum_offset) -
-		   (__s32)(BPF_CORE_READ(packet, data) - BPF_CORE_READ(packet, head));
 	transport = headers->transport;
 	if (is_icmp(headers) || is_igmp(headers))
 		return position == transport + ICMP_CHECKSUM_OFFSET ? DROP_NONE

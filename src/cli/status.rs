@@ -109,6 +109,7 @@ fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
         page.line("", fallback);
     }
     guard(&mut page, report);
+    bridges(&mut page, report);
     docker(&mut page, report);
     flows(&mut page, report);
     drops(&mut page, report);
@@ -175,6 +176,19 @@ fn guard(page: &mut Page, report: &StatusReport) {
     page.line("guard", &text);
     if let Some(fallback) = &guard.fallback {
         page.line("", fallback);
+    }
+}
+
+fn bridges(page: &mut Page, report: &StatusReport) {
+    let mut label = "fast path";
+    for bridge in &report.bridges {
+        let name = printable(&bridge.name);
+        let text = match &bridge.reason {
+            None => format!("{name}: on"),
+            Some(reason) => format!("{name}: off, because {}", printable(reason)),
+        };
+        page.line(label, &text);
+        label = "";
     }
 }
 

@@ -58,6 +58,7 @@ fn healthy() -> StatusReport {
             state: GuardState::Closed,
             fallback: None,
         },
+        bridges: Vec::new(),
         docker: DockerStatus {
             state: DockerState::Connected,
             version: Some("29.3.1".to_owned()),

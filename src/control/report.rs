@@ -31,6 +31,8 @@ pub struct StatusReport {
     pub docker: DockerStatus,
     /// What closes off endpoints that are not armed.
     pub guard: GuardStatus,
+    /// The bridges that have endpoints.
+    pub bridges: Vec<BridgeStatus>,
     /// The table of connections.
     #[serde(default)]
     pub flows: FlowStatus,
@@ -83,6 +85,17 @@ pub struct AttachStatus {
     pub mode: String,
     /// What the kernel does not have, and what serves instead.
     pub fallbacks: Vec<String>,
+}
+
+/// A bridge that has endpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether packets between its endpoints go past it.
+    pub fast_path: bool,
+    /// Why not.
+    pub reason: Option<String>,
 }
 
 /// What closes off endpoints that are not armed.

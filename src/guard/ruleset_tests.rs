@@ -20,6 +20,7 @@ fn bridges(managed: &[&str], excluded: &[&str]) -> Bridges {
     Bridges {
         managed: patterns(managed),
         excluded: patterns(excluded),
+        ..Bridges::default()
     }
 }
 

@@ -11,8 +11,9 @@ use crate::netlink::{Messages, NetlinkError, RECEIVE_BYTES};
 
 /// `enum nfnetlink_groups` (nfnetlink.h).
 const NFNLGRP_NFTABLES: u32 = 7;
-/// Of `struct nfgenmsg`, which begins with the family (netfilter.h): inet, arp and bridge.
-const FAMILIES: [u8; 3] = [1, 3, 7];
+/// Of `struct nfgenmsg`, which begins with the family (netfilter.h): inet, arp and bridge, which have a
+/// table of ours, and netdev, whose chains see what passes from port to port.
+const FAMILIES: [u8; 4] = [1, 3, 5, 7];
 
 /// Starts it; it ends when `changed` breaks. When this returns, whatever changes from now on is
 /// noticed.

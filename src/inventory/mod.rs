@@ -18,6 +18,7 @@ pub mod endpoints;
 pub mod model;
 pub mod netlink;
 pub mod observer;
+pub mod obstacles;
 
 use netlink::Nsid;
 

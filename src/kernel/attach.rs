@@ -108,6 +108,16 @@ fn look(pins: &Pins, index: u32, direction: Direction) -> Result<Hook> {
     Ok(hook)
 }
 
+/// How many programs are on an interface's tcx hooks.
+pub(super) fn count_tcx(index: u32) -> Result<usize> {
+    let interface = Interface { index, name: "" };
+    let mut count = 0;
+    for direction in Direction::BOTH {
+        count += tcx_programs(interface, direction)?.len();
+    }
+    Ok(count)
+}
+
 /// The tcx programs of one direction, anybody's, in the order in which they run. An interface that is
 /// gone has none, and neither has one of a kernel without tcx.
 pub(super) fn tcx_programs(interface: Interface<'_>, direction: Direction) -> Result<Vec<u32>> {

@@ -36,6 +36,7 @@ plain! {
     published_key { address, port, protocol, _pad }
     published { endpoint, port, _pad }
     endpoint { identity, ifindex, bridge }
+    shortcut { ifindex, bridge, mac, _pad }
     network4_key { prefix_length, slot, address }
     network6_key { prefix_length, slot, address }
     network { identity }

@@ -51,6 +51,7 @@ maps!(
     addresses,
     published,
     endpoints,
+    shortcuts,
     flows,
     accounts,
     sweeper,
@@ -61,6 +62,7 @@ maps!(
     drops,
     rule_hits,
     endpoint_traffic,
+    ticks,
     bodies,
 );
 

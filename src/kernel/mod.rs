@@ -41,6 +41,7 @@ mod observe;
 mod pins;
 mod probe;
 mod settings;
+mod shortcuts;
 mod sys;
 mod template;
 
@@ -53,6 +54,7 @@ pub use loader::Adoption;
 pub use maps::MapMemory;
 pub use probe::Features;
 pub use settings::KernelSettings;
+pub use shortcuts::{Shortcut, Shortcuts};
 
 use crate::config::{Attach, Timeouts};
 use crate::fault;
@@ -92,6 +94,8 @@ pub struct Kernel {
     barrier: ReaderBarrier,
     /// What the kernel holds, as long as that is certain.
     actual: Option<Actual>,
+    /// Who may be reached past the bridge, as long as that is certain.
+    shortcuts: Option<Shortcuts>,
 }
 
 impl Kernel {
@@ -159,6 +163,7 @@ impl Kernel {
             active,
             barrier,
             actual: None,
+            shortcuts: None,
         })
     }
 
@@ -470,6 +475,41 @@ impl Kernel {
             return Ok(Some(Expired::default()));
         }
         flows::expire(self.sweep_body.as_fd())
+    }
+
+    /// Who may be reached past the bridge.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn shortcuts(&mut self) -> Result<&mut Shortcuts> {
+        let shortcuts = match self.shortcuts.take() {
+            Some(shortcuts) => shortcuts,
+            None => shortcuts::read(&self.maps)?,
+        };
+        Ok(self.shortcuts.insert(shortcuts))
+    }
+
+    /// From now on these may be reached past the bridge, and nobody else.
+    ///
+    /// # Errors
+    /// The kernel refuses it: some may be reached so that should not.
+    pub fn set_shortcuts(&mut self, wanted: Shortcuts) -> Result<()> {
+        let there = std::mem::take(self.shortcuts()?);
+        self.shortcuts = None;
+        shortcuts::change(&self.maps, &there, &wanted)?;
+        self.shortcuts = Some(wanted);
+        Ok(())
+    }
+
+    /// How many programs are on an interface's tcx hooks, ours included.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn tcx_programs(&self, ifindex: u32) -> Result<usize> {
+        if !self.features.tcx {
+            return Ok(0);
+        }
+        attach::count_tcx(ifindex)
     }
 
     /// Stops enforcing: removes every program, every pin and every map. Goes on past errors.

@@ -60,7 +60,7 @@ impl KernelSettings {
             "addresses" => limits.addresses,
             "published" => limits.published_ports,
             // Number 0 has an entry too, though nobody has that number.
-            "endpoints" | "endpoint_traffic" | "accounts" => limits.endpoints + 1,
+            "endpoints" | "shortcuts" | "endpoint_traffic" | "accounts" => limits.endpoints + 1,
             "rule_hits" => limits.rules + 1,
             "flows" => limits.flows + limits.new_flows,
             "fragments" => (limits.endpoints + 1) * FRAGMENT_SETS,

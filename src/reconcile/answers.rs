@@ -83,6 +83,7 @@ impl Daemon {
             endpoints,
             attach,
             guard: guard_status(self.guard.state()),
+            bridges: self.fast_paths.status(),
             docker,
             flows,
             maps,

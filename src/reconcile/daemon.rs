@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::host::Host;
 use super::pass::Pass;
 use super::policies::{Candidate, Policies, PolicyRefused, Rejection, last_good};
+use super::shortcuts::FastPaths;
 use super::store::Store;
 use super::trigger::{Batch, Bell, Trigger};
 use crate::compile::compiled::Compiled;
@@ -78,6 +79,7 @@ pub(super) struct Daemon {
     pub host: Host,
     pub kernel: Kernel,
     pub guard: Guard,
+    pub fast_paths: FastPaths,
     pub reader: KernelReader,
     pub hub: Arc<Hub>,
     pub tally: Arc<Tally>,
@@ -148,6 +150,7 @@ impl Daemon {
             host,
             kernel,
             guard,
+            fast_paths: FastPaths::new(config.bridges.fast_path)?,
             hub: Arc::default(),
             tally: Arc::default(),
             numbering: numbering.unwrap_or_default(),
@@ -254,7 +257,7 @@ impl Daemon {
     /// How long there is nothing to do unless something happens.
     fn wait(&self) -> Duration {
         let retry = self.retry.map(|(at, _)| at);
-        let next = [retry, self.look_again_at]
+        let next = [retry, self.look_again_at, self.fast_paths.review_at()]
             .into_iter()
             .flatten()
             .fold(self.expire_at, Instant::min);
@@ -286,6 +289,9 @@ impl Daemon {
         }
         if batch.guard {
             self.keep_guard();
+        }
+        if batch.guard || due(self.fast_paths.review_at()) {
+            self.review_shortcuts();
         }
         if self.expire_at <= now {
             self.expire_at = now + self.expire();
@@ -423,7 +429,8 @@ impl Daemon {
     /// The policy could not be written. The one that judged before does so still.
     fn commit(&mut self, mut pass: Pass) -> Result<()> {
         let publishes = pass.publishes();
-        let mut failures = self.disarm(&pass.inventory);
+        let mut failures = self.withdraw_shortcuts(&pass.inventory);
+        failures.extend(self.disarm(&pass.inventory));
         pass.phases.done("disarm");
         let applied = if pass.plan.is_empty() {
             Ok(())
@@ -443,6 +450,8 @@ impl Daemon {
         }
         failures.extend(self.arm(&pass.inventory)?);
         pass.phases.done("arm");
+        failures.extend(self.give_shortcuts(&pass.inventory));
+        pass.phases.done("shortcuts");
         if publishes {
             self.committed_at = Some(UnixTime::now());
             self.keep(COMMITTED, &self.committed_at);

@@ -74,6 +74,7 @@ impl Host {
                     state: GuardState::Closed,
                     fallback: None,
                 },
+                bridges: Vec::new(),
                 flows: FlowStatus {
                     new: room(100, 10),
                     answered: room(1_000, 100),

@@ -18,6 +18,7 @@ mod pass;
 mod phases;
 pub mod policies;
 mod settings;
+mod shortcuts;
 pub mod store;
 mod strangers;
 pub mod trigger;

@@ -172,16 +172,20 @@ impl Lab {
         format!(
             "table bridge bench {{
                 map v4 {{ type ipv4_addr . ipv4_addr . inet_proto . inet_service : verdict
-                    elements = {{ {0} . {1} . udp . {PORT} : accept, {0} . {1} . tcp . {PORT} : accept }} }}
+                    elements = {{ {0} . {1} . udp . {PORT} : accept, {0} . {1} . tcp . {PORT} : accept }}
+                }}
                 map v6 {{ type ipv6_addr . ipv6_addr . inet_proto . inet_service : verdict
-                    elements = {{ {2} . {3} . udp . {PORT} : accept, {2} . {3} . tcp . {PORT} : accept }} }}
+                    elements = {{ {2} . {3} . udp . {PORT} : accept, {2} . {3} . tcp . {PORT} : accept }}
+                }}
                 chain forward {{ type filter hook forward priority 0; policy drop;
                     ip saddr . ip daddr . ip protocol . th dport vmap @v4
                     ip6 saddr . ip6 daddr . ip6 nexthdr . th dport vmap @v6
                     ip daddr . ip saddr . ip protocol . th sport vmap @v4
                     ip6 daddr . ip6 saddr . ip6 nexthdr . th sport vmap @v6
                     meta protocol arp accept
-                    meta l4proto icmpv6 accept }} }}",
+                    meta l4proto icmpv6 accept
+                }}
+            }}",
             web.ipv4, db.ipv4, web.ipv6, db.ipv6
         )
     }
@@ -191,14 +195,18 @@ impl Lab {
         format!(
             "table inet bench {{
                 map v4 {{ type ipv4_addr . ipv4_addr . inet_proto . inet_service : verdict
-                    elements = {{ {0} . {1} . udp . {PORT} : accept, {0} . {1} . tcp . {PORT} : accept }} }}
+                    elements = {{ {0} . {1} . udp . {PORT} : accept, {0} . {1} . tcp . {PORT} : accept }}
+                }}
                 map v6 {{ type ipv6_addr . ipv6_addr . inet_proto . inet_service : verdict
-                    elements = {{ {2} . {3} . udp . {PORT} : accept, {2} . {3} . tcp . {PORT} : accept }} }}
+                    elements = {{ {2} . {3} . udp . {PORT} : accept, {2} . {3} . tcp . {PORT} : accept }}
+                }}
                 chain forward {{ type filter hook forward priority 0; policy drop;
                     ct state established,related accept
                     ip saddr . ip daddr . meta l4proto . th dport vmap @v4
                     ip6 saddr . ip6 daddr . meta l4proto . th dport vmap @v6
-                    meta l4proto icmpv6 accept }} }}",
+                    meta l4proto icmpv6 accept
+                }}
+            }}",
             web.ipv4, db.ipv4, web.ipv6, db.ipv6
         )
     }
@@ -261,10 +269,12 @@ pub fn labs(scenario: &str, firewalls: &[Firewall]) -> Vec<Lab> {
         .collect()
 }
 
-fn configuration(sandbox: &Sandbox, entries: u32, _fast_path: bool) -> String {
-    let mut text = sandbox
-        .configuration()
-        .replace("managed = []", &format!("managed = [\"{BRIDGE}\"]"));
+fn configuration(sandbox: &Sandbox, entries: u32, fast_path: bool) -> String {
+    let fast_path = if fast_path { "auto" } else { "off" };
+    let mut text = sandbox.configuration().replace(
+        "managed = []",
+        &format!("managed = [\"{BRIDGE}\"]\nfast_path = \"{fast_path}\""),
+    );
     for number in 0..subjects(entries) {
         let _ = writeln!(
             text,

@@ -25,11 +25,11 @@ const MARK: usize = 8;
 const FIREWALLS: [Firewall; 2] = [
     Firewall::Bridgewall {
         entries: 10,
-        fast_path: true,
+        fast_path: false,
     },
     Firewall::Bridgewall {
         entries: 100_000,
-        fast_path: true,
+        fast_path: false,
     },
 ];
 

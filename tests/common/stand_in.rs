@@ -191,6 +191,7 @@ pub fn healthy() -> StatusReport {
             state: GuardState::Closed,
             fallback: None,
         },
+        bridges: Vec::new(),
         docker: DockerStatus {
             state: DockerState::Connected,
             version: None,

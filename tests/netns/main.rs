@@ -37,6 +37,7 @@ mod lifetime;
 mod networks;
 mod reload;
 mod rules;
+mod shortcuts;
 mod spoofing;
 
 use common::daemon::{Attach, Daemon};

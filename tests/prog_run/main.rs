@@ -29,5 +29,6 @@ mod receiver;
 mod report;
 mod rules;
 mod sender;
+mod shortcuts;
 mod tables;
 mod verdicts;

@@ -55,7 +55,11 @@ pub fn icmp_selector(protocol: u8, kind: u8, code: u8) -> u32 {
 /// What became of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    Passed { mark: u32 },
+    Passed {
+        mark: u32,
+    },
+    /// Past the bridge.
+    Led,
     Dropped(Reason),
 }
 

@@ -7,6 +7,9 @@ use netlink_packet_core::{DecodeError, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 
+use super::bridging::{
+    self, BridgeSettings, IFLA_INFO_DATA, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND, PortSettings,
+};
 use super::nsid::Nsid;
 use crate::inventory::model::MacAddress;
 use crate::netlink::{Netlink, NetlinkError, attributes, text, unsigned};
@@ -21,6 +24,7 @@ const IFF_UP: u32 = 1;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
+const IFLA_QDISC: u16 = 6;
 const IFLA_MASTER: u16 = 10;
 const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
@@ -53,6 +57,12 @@ pub struct Link {
     pub operational: bool,
     /// Its group, a number that the administrator gives it; 0 unless somebody did.
     pub group: u32,
+    /// What its packets wait in on their way out; `None`: they do not wait.
+    pub queue: Option<String>,
+    /// If it is a bridge.
+    pub bridge: Option<BridgeSettings>,
+    /// If it is a bridge's port.
+    pub port: Option<PortSettings>,
 }
 
 impl Link {
@@ -70,6 +80,9 @@ impl Link {
             up: false,
             operational: false,
             group: 0,
+            queue: None,
+            bridge: None,
+            port: None,
         }
     }
 
@@ -98,6 +111,9 @@ impl Link {
             up: unsigned(payload, HEADER_FLAGS)? & IFF_UP != 0,
             operational: false,
             group: 0,
+            queue: None,
+            bridge: None,
+            port: None,
         };
         for attribute in attributes(payload, HEADER_BYTES)? {
             let attribute = attribute?;
@@ -112,18 +128,36 @@ impl Link {
                     link.operational = value.first().is_some_and(|s| OPERATIONAL.contains(s));
                 }
                 IFLA_GROUP => link.group = unsigned(value, 0)?,
-                IFLA_LINKINFO => {
-                    for information in NlasIterator::new(value) {
-                        let information = information?;
-                        if information.kind() == IFLA_INFO_KIND {
-                            link.kind = Some(text(information.value()));
-                        }
-                    }
-                }
+                IFLA_QDISC => link.queue = bridging::queues(value),
+                IFLA_LINKINFO => link.parse_kind(value)?,
                 _ => {}
             }
         }
         Ok(link)
+    }
+
+    /// Reads what only interfaces of this kind have.
+    fn parse_kind(&mut self, information: &[u8]) -> Result<(), DecodeError> {
+        let mut data = [[].as_slice(); 2];
+        let mut port_of = None;
+        let attributes: Vec<_> = NlasIterator::new(information).collect::<Result<_, _>>()?;
+        for attribute in &attributes {
+            match attribute.kind() {
+                IFLA_INFO_KIND => self.kind = Some(text(attribute.value())),
+                IFLA_INFO_DATA => data[0] = attribute.value(),
+                IFLA_INFO_SLAVE_KIND => port_of = Some(text(attribute.value())),
+                IFLA_INFO_SLAVE_DATA => data[1] = attribute.value(),
+                _ => {}
+            }
+        }
+        let [of_kind, of_port] = data;
+        if self.is_bridge() {
+            self.bridge = Some(BridgeSettings::parse(of_kind)?);
+        }
+        if port_of.as_deref() == Some("bridge") {
+            self.port = Some(PortSettings::parse(of_port)?);
+        }
+        Ok(())
     }
 }
 

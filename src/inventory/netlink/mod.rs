@@ -3,10 +3,14 @@
 //! enters a namespace.
 
 mod addresses;
+mod bridging;
+mod filters;
 mod links;
+pub mod nftables;
 mod nsid;
 pub mod watch;
 
 pub use addresses::InterfaceAddress;
+pub use bridging::{BridgeSettings, PortSettings};
 pub use links::{Link, Peer};
 pub use nsid::Nsid;

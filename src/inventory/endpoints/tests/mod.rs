@@ -162,16 +162,12 @@ impl World {
 
 fn link(ifindex: u32, name: &str, kind: &str) -> Link {
     Link {
-        ifindex,
         name: name.to_owned(),
         kind: Some(kind.to_owned()),
-        master: None,
-        peer: None,
-        peer_namespace: None,
         mac: Some(MacAddress([6, 0, 0, 0, 0, ifindex as u8])),
         up: true,
         operational: true,
-        group: 0,
+        ..Link::nameless(ifindex)
     }
 }
 
