@@ -16,7 +16,7 @@
 /* Raised whenever a map's layout or the meaning of a value changes. Pins of another layout are
  * never adopted. */
 enum layout {
-	LAYOUT_VERSION = 2,
+	LAYOUT_VERSION = 3,
 };
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
@@ -46,6 +46,7 @@ enum identity {
 	IDENTITY_HOST = 1,
 	IDENTITY_LAN_BIT = 0x40000000,
 	IDENTITY_WORLD_BIT = 0x80000000u,
+	IDENTITY_WORLD_NUMBER = 0x3fffffff,
 };
 
 enum peer_kind {
@@ -164,6 +165,21 @@ struct network6_key {
 
 struct network {
 	__u32 identity;
+};
+
+/*
+ * What the policy says of a packet from the world by nothing but its sender's identity, for who judges
+ * before the receiver is known. Index in the `denials` array: number << 2 | lan << 1 | slot, where number
+ * and lan are those of the identity.
+ */
+struct denial {
+	__u32 rule;  /* denies whatever anybody there opens, to whomever; 0: no rule does */
+	__u32 flags; /* DENIAL_* */
+};
+
+enum denial_flag {
+	DENIAL_BOTH_WAYS =
+	    1, /* nor may anybody open a connection to there, so nothing can be an answer */
 };
 
 /* ---- The template's constants ------------------------------------------------------------ */
@@ -480,6 +496,7 @@ ASSERT_SIZE(local_address_key, 20);
 ASSERT_SIZE(endpoint, 16);
 ASSERT_SIZE(network4_key, 12);
 ASSERT_SIZE(network6_key, 24);
+ASSERT_SIZE(denial, 8);
 ASSERT_SIZE(endpoint_constants, 184);
 ASSERT_OFFSET(endpoint_constants, ipv6, 56);
 ASSERT_SIZE(flow_key, 44);
