@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::world::size;
 use crate::policy::model::{Action, IdentityId, Location, Peer, Side};
 use crate::policy::traffic::Selector;
+use crate::state::denial::Denial;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, PeerKind, RuleNumber};
 use crate::state::steps::{Step, StepList, Verdict};
 
@@ -23,6 +24,8 @@ pub struct Compiled {
     pub pairs: BTreeMap<PairKey, Arc<StepList>>,
     /// The world outside by longest prefix; both families' default routes are always in it.
     pub networks: BTreeMap<IpNet, IdentityNumber>,
+    /// Who of the world is denied whatever he opens, whoever it is to.
+    pub denials: BTreeMap<IdentityNumber, Denial>,
     /// Which identity number each endpoint has.
     pub endpoints: BTreeMap<EndpointNumber, IdentityNumber>,
     /// What the numbers mean, for people.
