@@ -1,10 +1,11 @@
 //! Diff: from what is on the host and a policy to what is to be done. Nothing is changed by it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::daemon::Daemon;
 use crate::compile::checks::run_tests;
-use crate::compile::compile;
+use crate::compile::compile_again;
 use crate::compile::compiled::Compiled;
 use crate::compile::numbering::Numbering;
 use crate::inventory::endpoints::{Ledger, Remark};
@@ -19,6 +20,7 @@ pub(super) struct Pass {
     pub plan: Plan,
     pub inventory: Inventory,
     pub compiled: Compiled,
+    pub policy: Arc<Policy>,
     pub numbering: Numbering,
     pub ledger: Ledger,
     pub remarks: Vec<Remark>,
@@ -30,14 +32,17 @@ impl Pass {
     ///
     /// # Errors
     /// Why the policy cannot be taken, or why nobody can tell what is there.
-    pub fn prepare(daemon: &mut Daemon, policy: &Policy) -> Result<Self, String> {
+    pub fn prepare(daemon: &mut Daemon, policy: &Arc<Policy>) -> Result<Self, String> {
         let merged = daemon
             .host
             .look(policy)
             .map_err(|error| format!("{error:#}"))?;
         let mut numbering = daemon.numbering.clone();
         let limits = daemon.config.limits.of_one_policy();
-        let compiled = compile(policy, &merged.inventory, &mut numbering, &limits)
+        let same = daemon.compiled_of.as_ref();
+        let same = same.is_some_and(|of| Arc::ptr_eq(of, policy));
+        let before = same.then_some(&daemon.compiled);
+        let compiled = compile_again(policy, before, &merged.inventory, &mut numbering, &limits)
             .map_err(|error| error.to_string())?;
         let (live, problems) = LiveInventory::new(&merged.inventory);
         for problem in problems {
@@ -54,6 +59,7 @@ impl Pass {
             plan,
             inventory: merged.inventory,
             compiled,
+            policy: Arc::clone(policy),
             numbering,
             ledger: merged.ledger,
             remarks: merged.remarks,

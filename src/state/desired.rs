@@ -43,7 +43,7 @@ impl From<&Compiled> for PolicyImage {
         Self {
             subjects: compiled.subjects.clone(),
             pairs: compiled.pairs.clone(),
-            networks: Arc::new(Networks::new(&compiled.networks)),
+            networks: Arc::clone(compiled.trees()),
             denials: compiled.denials.clone(),
             endpoints: compiled.endpoints.clone(),
         }

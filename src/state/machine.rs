@@ -220,10 +220,8 @@ impl Machine {
         }
         // What the kernel would find there.
         let node = |index: u32| self.nodes.get(index as usize).copied();
-        for slot in 0..2 {
-            let read = Placed::read(&self.references[slot], &node);
-            self.slots[slot].networks = Arc::new(read);
-        }
+        let read = Placed::read(&self.references[slot.index()], &node);
+        self.slots[slot.index()].networks = Arc::new(read);
         assert_eq!(*self.slots[slot.index()].networks, change.result);
     }
 

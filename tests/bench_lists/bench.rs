@@ -88,7 +88,9 @@ fn measure(family: Family, size: usize, goal: f64, rounds: usize, packets: u32) 
     let bare = rows[0].costs.clone();
     for row in &rows {
         let ratios = row.costs.iter().zip(&bare).map(|(cost, bare)| cost / bare);
-        let goal = row.goal.map_or(String::new(), |goal| format!("  (goal {goal})"));
+        let goal = row
+            .goal
+            .map_or(String::new(), |goal| format!("  (goal {goal})"));
         println!(
             "  {:5.2}  {:6.0} ns  {}{goal}",
             median(ratios.collect()),
@@ -137,7 +139,10 @@ fn load(family: Family) {
         println!("  {family}: nft -f {taken:.0?}, one element fewer {changed:.0?}");
     }
     if lab::has("ipset") {
-        println!("  {family}: ipset restore {:.0?}", lab.fill_ipset(&prefixes));
+        println!(
+            "  {family}: ipset restore {:.0?}",
+            lab.fill_ipset(&prefixes)
+        );
     }
 }
 

@@ -142,7 +142,7 @@ static __always_inline bool read_source(struct xdp_md *ctx, struct address *addr
 }
 
 SEC("xdp")
-int bare(struct xdp_md *ctx)
+int bare(struct xdp_md *ctx __attribute__((unused)))
 {
 	return count(1);
 }
@@ -227,7 +227,7 @@ int hash_lengths(struct xdp_md *ctx)
 			break;
 		__builtin_memcpy(key.bytes, &source, sizeof(source));
 #pragma unroll
-		for (int word = 0; word < 4; word++) {
+		for (__u32 word = 0; word < 4; word++) {
 			__u32 kept = length > 32 * word ? length - 32 * word : 0;
 			__u32 mask = kept >= 32 ? ~0u : kept ? ~0u << (32 - kept) : 0;
 
@@ -241,7 +241,7 @@ int hash_lengths(struct xdp_md *ctx)
 
 /* For what stands behind XDP. */
 SEC("xdp")
-int pass(struct xdp_md *ctx)
+int pass(struct xdp_md *ctx __attribute__((unused)))
 {
 	return XDP_PASS;
 }

@@ -1,6 +1,6 @@
 //! Deny lists as they are, and senders that are on them.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -28,7 +28,9 @@ pub const LENGTHS_V6: [u8; 4] = [128, 64, 56, 48];
 /// Different prefixes, none within another: mostly single addresses or links, all over the space.
 pub fn list(family: Family, size: usize) -> Vec<IpNet> {
     let mut random = Random::new(0x5eed);
-    let mut taken = BTreeSet::new();
+    // Which blocks have something in them, and whether it is the whole of what may be there.
+    let mut taken: HashMap<u128, bool> = HashMap::new();
+    let mut known = HashSet::new();
     let mut prefixes = Vec::with_capacity(size);
     while prefixes.len() < size {
         let length = |lengths: [u8; 4], draw: u64| match draw % 100 {
@@ -44,7 +46,7 @@ pub fn list(family: Family, size: usize) -> Vec<IpNet> {
                 let bits = 0x0100_0000 + (draw >> 32) as u32 % 0xde00_0000;
                 let length = length(LENGTHS_V4, draw);
                 let net = Ipv4Net::new(Ipv4Addr::from_bits(bits), length).expect("a prefix");
-                (net.trunc().into(), u128::from(bits >> 8))
+                (net.trunc().into(), u128::from(bits >> 12))
             }
             Family::V6 => {
                 // 30,000 allocations in the space that registries give out.
@@ -56,11 +58,16 @@ pub fn list(family: Family, size: usize) -> Vec<IpNet> {
                 (net.trunc().into(), bits >> 80)
             }
         };
-        let alone = prefix.prefix_len() == 32 || prefix.prefix_len() == 128;
-        let key = (block, alone.then_some(prefix));
-        if taken.contains(&(block, None)) || !taken.insert(key) {
+        let whole = prefix.prefix_len() != prefix.max_prefix_len();
+        let free = match taken.get(&block) {
+            None => true,
+            Some(&before) => !whole && !before && !known.contains(&prefix),
+        };
+        if !free {
             continue;
         }
+        taken.insert(block, whole);
+        known.insert(prefix);
         prefixes.push(prefix);
     }
     prefixes

@@ -223,7 +223,7 @@ fn cross(
 /// In which families a number of the world has addresses.
 fn families(compiled: &Compiled) -> BTreeMap<IdentityNumber, Families> {
     let mut families: BTreeMap<_, Families> = BTreeMap::new();
-    for (prefix, &number) in &compiled.networks {
+    for (prefix, &number) in compiled.networks.iter() {
         let of_number = families.entry(number).or_default();
         *of_number = of_number.either(Families::of(prefix));
     }
