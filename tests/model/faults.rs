@@ -75,7 +75,7 @@ faults! {
     routing_header_0_is_found: "ipv6.h",
         "(!extension->routing_type || extension->segments_left)" => "extension->segments_left";
     overlapping_fragment_is_found: "fragment.h",
-        "headers->fragment_offset < first->header_blocks * 8" => "headers->fragment_offset < 8";
+        "headers->fragment_offset < first.header_blocks * 8" => "headers->fragment_offset < 8";
     syn_with_fin_is_found: "transport.h",
         "case TCP_FIN | TCP_ACK | TCP_URG:"
             => "case TCP_FIN | TCP_ACK | TCP_URG:\n\tcase TCP_FIN | TCP_SYN:";
