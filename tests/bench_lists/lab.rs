@@ -142,7 +142,7 @@ impl Lab {
         lab.update("denials", &4_u32.to_ne_bytes(), &[1, 0, 0, 0, 0, 0, 0, 0]);
         lab.fill_trie(prefixes);
         lab.fill_lengths(prefixes);
-        if has("nft") {
+        if has("nft") && prefixes.len() <= crate::NFT_MOST {
             lab.fill_nft(prefixes);
         }
         lab
