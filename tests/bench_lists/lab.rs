@@ -20,7 +20,7 @@ use crate::networks;
 use crate::prefixes::{LENGTHS_V4, LENGTHS_V6};
 
 /// Blocks for search trees.
-pub const ROOM: u32 = 1 << 20;
+pub const ROOM: u32 = 1 << 22;
 /// Bytes of a frame, as in lists.bpf.c.
 const FRAME: usize = 64;
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`.
