@@ -301,7 +301,13 @@ fn troubles(page: &mut Page, troubles: &TroubleStatus) {
 
 fn memory(page: &mut Page, maps: &[MapStatus]) {
     let total = maps.iter().map(|map| map.bytes).sum();
-    page.line("memory", &format!("{} in the kernel's maps", bytes(total)));
+    let most = maps.iter().map(|map| map.bytes_at_most).sum();
+    let text = format!(
+        "{} in the kernel's maps, and never more than {}",
+        bytes(total),
+        bytes(most)
+    );
+    page.line("memory", &text);
     for map in maps {
         let Some(entries) = map.entries else { continue };
         let percent = entries.saturating_mul(100) / map.capacity.max(1);

@@ -15,6 +15,7 @@ fn map(name: &str, entries: Option<u64>, capacity: u64) -> MapStatus {
         entries,
         capacity,
         bytes: 9 << 20,
+        bytes_at_most: 20 << 20,
     }
 }
 
@@ -86,7 +87,7 @@ docker      connected, version 29.3.1
 connections 0, 0 new
 dropped     nothing
 events      nobody watches
-memory      18.0 MiB in the kernel's maps
+memory      18.0 MiB in the kernel's maps, and never more than 40.0 MiB
 "
     );
 }
@@ -147,7 +148,7 @@ connections 12,345, 4,096 new
 dropped     12,345  no rule allows it (policy-default)
                  7  the sender's MAC address is not its own (source-mac)
 events      1 client watching, 5 beyond the rate limit, 1,000 missed by slow clients
-memory      18.0 MiB in the kernel's maps
+memory      18.0 MiB in the kernel's maps, and never more than 40.0 MiB
             flows is 91 % full: 120,000 of 131,072
 "
     );

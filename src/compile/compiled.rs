@@ -16,14 +16,15 @@ use crate::state::networks::Networks;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, PeerKind, RuleNumber};
 use crate::state::steps::{Step, StepList, Verdict};
 
-/// One complete policy for one inventory.
+/// One complete policy for one inventory. All but who has which number is shared: a copy for another
+/// inventory costs nothing, and equal pointers tell that nothing else has changed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Compiled {
     /// What every subject (the host, and each identity number in use) does with peers that `pairs`
     /// does not name.
-    pub subjects: BTreeMap<IdentityNumber, Subject>,
+    pub subjects: Arc<BTreeMap<IdentityNumber, Subject>>,
     /// What a subject does with a particular peer. Equal lists are one allocation.
-    pub pairs: BTreeMap<PairKey, Arc<StepList>>,
+    pub pairs: Arc<BTreeMap<PairKey, Arc<StepList>>>,
     /// The world outside by longest prefix; both families' default routes are always in it.
     pub networks: Arc<BTreeMap<IpNet, IdentityNumber>>,
     /// The same as the kernel searches it, and how it came about.
@@ -33,9 +34,9 @@ pub struct Compiled {
     /// Which identity number each endpoint has.
     pub endpoints: BTreeMap<EndpointNumber, IdentityNumber>,
     /// What the numbers mean, for people.
-    pub identities: BTreeMap<IdentityNumber, IdentityInfo>,
+    pub identities: Arc<BTreeMap<IdentityNumber, IdentityInfo>>,
     /// What the rules' numbers mean, for people.
-    pub rules: BTreeMap<RuleNumber, RuleInfo>,
+    pub rules: Arc<BTreeMap<RuleNumber, RuleInfo>>,
 }
 
 /// A subject's lists for each kind of peer, `[side][kind]`.

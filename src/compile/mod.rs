@@ -12,6 +12,7 @@ pub mod compiled;
 mod denials;
 pub mod division;
 pub mod explain;
+mod follow;
 pub mod limits;
 mod lists;
 pub mod membership;
@@ -98,15 +99,20 @@ pub fn compile_again(
     let lists = lists::build(&actors, limits)?;
     let denials = denials::find(&actors);
     let compiled = Compiled {
-        subjects: lists.subjects,
-        pairs: lists.pairs,
+        subjects: Arc::new(lists.subjects),
+        pairs: Arc::new(lists.pairs),
         denials,
         endpoints: sets
             .iter()
             .map(|(&endpoint, set)| (endpoint, by_set[set]))
             .collect(),
-        identities: describe_identities(policy, &actors.endpoints, &world.numbers, &world.regions),
-        rules: describe_rules(policy, &rules),
+        identities: Arc::new(describe_identities(
+            policy,
+            &actors.endpoints,
+            &world.numbers,
+            &world.regions,
+        )),
+        rules: Arc::new(describe_rules(policy, &rules)),
         networks: Arc::clone(&world.networks),
         world,
     };

@@ -167,6 +167,9 @@ pub struct MapStatus {
     pub capacity: u64,
     /// Bytes of kernel memory.
     pub bytes: u64,
+    /// Bytes of kernel memory when it is full: the limits of the configuration decide that.
+    #[serde(default)]
+    pub bytes_at_most: u64,
 }
 
 /// The table of connections: full means that new ones are refused, never that one is lost.

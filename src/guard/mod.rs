@@ -182,19 +182,24 @@ impl Guard {
     }
 
     /// Takes the mark from every interface that has it but must not. To be done before programs go.
-    pub fn disarm_all_but(&mut self, wanted: &BTreeSet<u32>, links: &[Link]) -> Vec<GuardError> {
+    /// What was done is noted in `links`, and so with [`Self::arm`].
+    pub fn disarm_all_but(
+        &mut self,
+        wanted: &BTreeSet<u32>,
+        links: &mut [Link],
+    ) -> Vec<GuardError> {
         let marks = Marks::plan(links, self.group, |ifindex| wanted.contains(&ifindex));
-        self.mark(&marks.disarm, 0)
+        self.mark(&marks.disarm, 0, links)
     }
 
     /// Marks the interfaces whose programs are attached in both directions, and no others.
-    pub fn arm(&mut self, armed: &BTreeSet<u32>, links: &[Link]) -> Vec<GuardError> {
+    pub fn arm(&mut self, armed: &BTreeSet<u32>, links: &mut [Link]) -> Vec<GuardError> {
         if !self.enabled {
             return self.disarm_all_but(&BTreeSet::new(), links);
         }
         let marks = Marks::plan(links, self.group, |ifindex| armed.contains(&ifindex));
-        let mut errors = self.mark(&marks.disarm, 0);
-        errors.extend(self.mark(&marks.arm, self.group));
+        let mut errors = self.mark(&marks.disarm, 0, links);
+        errors.extend(self.mark(&marks.arm, self.group, links));
         errors
     }
 
@@ -209,7 +214,7 @@ impl Guard {
         links.map(|link| link.ifindex).collect()
     }
 
-    fn mark(&mut self, interfaces: &[u32], group: u32) -> Vec<GuardError> {
+    fn mark(&mut self, interfaces: &[u32], group: u32, links: &mut [Link]) -> Vec<GuardError> {
         let mut errors = Vec::new();
         for &ifindex in interfaces {
             let mut message = LinkMessage::default();
@@ -222,7 +227,11 @@ impl Guard {
             {
                 // Gone, and its mark with it.
                 Err(error) if error.errno() == Some(nix::libc::ENODEV) => {}
-                result => errors.extend(result.err().map(GuardError::from)),
+                Err(error) => errors.push(error.into()),
+                Ok(()) => links
+                    .iter_mut()
+                    .filter(|link| link.ifindex == ifindex)
+                    .for_each(|link| link.group = group),
             }
         }
         errors
@@ -231,7 +240,7 @@ impl Guard {
     /// Opens the guard for good: the table goes first, then the marks. Goes on past errors.
     pub fn remove(&mut self) -> Vec<GuardError> {
         let mut errors = Vec::new();
-        let links = match self.netlink.links() {
+        let mut links = match self.netlink.links() {
             Ok(links) => links,
             Err(error) => {
                 errors.push(error.into());
@@ -244,7 +253,7 @@ impl Guard {
             Err(NftError::Missing) if links.iter().all(|link| link.group != self.group) => {}
             Err(error) => errors.push(error.into()),
         }
-        errors.extend(self.disarm_all_but(&BTreeSet::new(), &links));
+        errors.extend(self.disarm_all_but(&BTreeSet::new(), &mut links));
         errors
     }
 

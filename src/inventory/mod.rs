@@ -34,6 +34,11 @@ pub enum Trigger {
         /// Which one.
         ifindex: u32,
     },
+    /// Filters were removed from an interface of this host, or the discipline that has them.
+    FiltersGone {
+        /// Which one.
+        ifindex: u32,
+    },
     /// The host got or lost an address.
     HostAddresses {
         /// On which interface.

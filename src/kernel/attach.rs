@@ -14,6 +14,7 @@ use super::maps;
 use super::pins::Pins;
 use super::sys::{self, Direction, ProgramInfo};
 use super::template::{Template, TemplateTags};
+use crate::config::Attach;
 use crate::state::actual::Mechanism;
 use crate::state::desired::TemplateConstants;
 
@@ -54,8 +55,8 @@ impl fmt::Display for Interface<'_> {
 struct Hook {
     /// A link that is alive, with the program that it runs.
     link: Option<(OwnedFd, u32)>,
-    /// Whether the link's program runs before all others.
-    link_is_first: bool,
+    /// Whether no tcx program of somebody else runs before ours.
+    is_first: bool,
     /// The program of a filter of ours.
     filter: Option<u32>,
     /// The programs that are pinned for this direction.
@@ -89,8 +90,6 @@ fn look(pins: &Pins, index: u32, direction: Direction) -> Result<Hook> {
         // A link whose interface is gone has index 0, and stays so when the number is used again.
         let info = sys::tcx_link_info(link.as_fd()).map_err(error)?;
         if let Some(info) = info.filter(|info| info.ifindex == index) {
-            let order = sys::query_tcx(index, direction).map_err(error)?;
-            hook.link_is_first = order.first() == Some(&info.program);
             hook.link = Some((link, info.program));
         }
     }
@@ -101,7 +100,54 @@ fn look(pins: &Pins, index: u32, direction: Direction) -> Result<Hook> {
         };
         hook.filter = filter.filter(|id| hook.pinned.iter().any(|program| program.id == *id));
     }
+    if !hook.is_empty() {
+        let order = tcx_programs(interface, direction)?;
+        let ours = hook.link.as_ref().map(|(_, program)| program);
+        hook.is_first = order.first() == ours;
+    }
     Ok(hook)
+}
+
+/// The tcx programs of one direction, anybody's, in the order in which they run. An interface that is
+/// gone has none, and neither has one of a kernel without tcx.
+pub(super) fn tcx_programs(interface: Interface<'_>, direction: Direction) -> Result<Vec<u32>> {
+    match sys::query_tcx(interface.index, direction) {
+        Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => Ok(Vec::new()),
+        Err(error) if error_kind(&error) == ErrorKind::InterfaceGone => Ok(Vec::new()),
+        other => other.map_err(|error| Error::io(interface.looking(direction), &error)),
+    }
+}
+
+/// How programs are to be attached to an interface.
+///
+/// A filter is there at once; a link waits for a grace period of RCU, with all changes of interfaces
+/// behind it. But a tcx program that lets a packet pass ends the chain before any filter is asked: where
+/// somebody has one, only a link before it will do. Links that are there stay links.
+pub(super) fn choose(pins: &Pins, mode: Attach, interface: Interface<'_>) -> Result<Mechanism> {
+    if mode == Attach::Tcx {
+        return Ok(Mechanism::Tcx);
+    }
+    for direction in Direction::BOTH {
+        let order = tcx_programs(interface, direction)?;
+        if order.is_empty() {
+            continue;
+        }
+        let ours = look(pins, interface.index, direction)?.link;
+        if mode == Attach::Auto {
+            return Ok(Mechanism::Tcx);
+        }
+        if order
+            .iter()
+            .any(|id| ours.as_ref().map(|(_, ours)| ours) != Some(id))
+        {
+            return Err(Error::found(
+                interface.attaching(Mechanism::Clsact, direction),
+                "somebody else's tcx program is there, and may let packets pass before a filter sees \
+                 them: remove it, or write attach = \"auto\" in bridgewall.toml",
+            ));
+        }
+    }
+    Ok(Mechanism::Clsact)
 }
 
 fn error_kind(error: &std::io::Error) -> ErrorKind {
@@ -149,9 +195,7 @@ pub(super) fn find(
         Mechanism::Clsact
     };
     let one_mechanism = matches!((by_tcx, by_clsact), (2, 0) | (0, 2));
-    let in_order = hooks
-        .iter()
-        .all(|hook| hook.link.is_none() || hook.link_is_first);
+    let in_order = hooks.iter().all(|hook| hook.is_empty() || hook.is_first);
     let current = Direction::BOTH
         .into_iter()
         .zip(&hooks)
@@ -217,7 +261,7 @@ fn attach_tcx(
     let error = |error| Error::io(interface.attaching(Mechanism::Tcx, direction), &error);
     let program = template.program(direction);
     match &hook.link {
-        Some((link, _)) if hook.link_is_first => {
+        Some((link, _)) if hook.is_first => {
             sys::update_link(link.as_fd(), program).map_err(error)?;
         }
         before => {

@@ -81,7 +81,8 @@ impl EventReader {
         Ok(Self { ring, _maps: maps })
     }
 
-    /// Waits for events, at most this long, and hands on those that are there.
+    /// Waits for events, at most this long (`Duration::MAX`: until there are some), and hands on those
+    /// that are there.
     ///
     /// # Errors
     /// The ring buffer cannot be read. A signal is no error.

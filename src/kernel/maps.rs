@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, libbpf_sys};
 
 use super::bytes::{Plain, bytes_of, bytes_of_all, from_bytes};
 use super::error::{Error, Result};
@@ -79,16 +79,50 @@ impl Maps {
 
     /// Kernel memory by map, in bytes: the kernel's own figure, which for maps that are allocated as
     /// they fill is what they hold now.
-    pub(super) fn memory(&self) -> Result<BTreeMap<&'static str, u64>> {
+    pub(super) fn memory(&self) -> Result<BTreeMap<&'static str, MapMemory>> {
         self.all()
             .map(|(name, map)| {
-                let info = map
-                    .query_fdinfo()
-                    .map_err(|error| Error::bpf(format!("read the size of map {name}"), &error))?;
-                Ok((name, info.memlock.unwrap_or(0)))
+                let error = |error| Error::bpf(format!("read the size of map {name}"), &error);
+                let bytes = map.query_fdinfo().map_err(error)?.memlock.unwrap_or(0);
+                let most = most_of(&map.info().map_err(error)?.info).unwrap_or(bytes);
+                let most = most.max(bytes);
+                Ok((name, MapMemory { bytes, most }))
             })
             .collect()
     }
+}
+
+/// Kernel memory of one map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapMemory {
+    /// Bytes that it takes now.
+    pub bytes: u64,
+    /// Bytes that it takes when it is as full as its configuration lets it be.
+    pub most: u64,
+}
+
+/// What a map takes when it is full; nothing for one that takes all of it from the beginning.
+fn most_of(info: &libbpf_sys::bpf_map_info) -> Option<u64> {
+    /// `struct htab_elem`, and a bucket (kernel/bpf/hashtab.c).
+    const HASH: u64 = 48;
+    const BUCKET: u64 = 16;
+    /// `struct lpm_trie_node` (kernel/bpf/lpm_trie.c), and the length that stands before a key's bits.
+    const NODE: u64 = 40;
+    const LENGTH: u64 = 4;
+    if info.map_flags & libbpf_sys::BPF_F_NO_PREALLOC == 0 {
+        return None;
+    }
+    let entries = u64::from(info.max_entries);
+    let (key, value) = (u64::from(info.key_size), u64::from(info.value_size));
+    Some(match info.type_ {
+        // Between two entries there may be a node that only says where they part.
+        libbpf_sys::BPF_MAP_TYPE_LPM_TRIE => 2 * entries * (NODE + key - LENGTH + value),
+        _ => {
+            let element = HASH + key.next_multiple_of(8) + value.next_multiple_of(8);
+            let page = 4096; // the table itself
+            page + entries.next_power_of_two() * BUCKET + entries * element
+        }
+    })
 }
 
 fn name(map: &MapHandle) -> String {

@@ -33,6 +33,7 @@ mod encode;
 mod error;
 mod events;
 mod flows;
+mod instructions;
 mod layout;
 mod loader;
 mod maps;
@@ -49,13 +50,14 @@ pub use error::{Error, ErrorKind, Errors, Result};
 pub use events::{EventReader, NoEvent, parse_event};
 pub use flows::{Expired, Flow, FlowEnd, FlowState};
 pub use loader::Adoption;
+pub use maps::MapMemory;
 pub use probe::Features;
 pub use settings::KernelSettings;
 
 use crate::config::{Attach, Timeouts};
 use crate::fault;
 use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
-use crate::state::desired::Attachment;
+use crate::state::desired::{Attachment, PolicyImage};
 use crate::state::numbers::{EndpointNumber, RuleNumber};
 use crate::state::plan::{Operation, Plan};
 use accounts::Accounts;
@@ -64,8 +66,8 @@ use attach::Interface;
 use loader::Loaded;
 use maps::Maps;
 use pins::Pins;
-use sys::ReaderBarrier;
-use template::{Template, TemplateTags};
+use sys::{Direction, ReaderBarrier};
+use template::{Mould, TemplateTags};
 
 /// What is in the kernel, and the right to change it. One process has it at a time.
 #[derive(Debug)]
@@ -76,6 +78,7 @@ pub struct Kernel {
     accounts: Arc<Accounts>,
     sweep_body: OwnedFd,
     body_settings: libbpf_rs::MapHandle,
+    mould: Mould,
     /// Which layout the maps have.
     layout: u32,
     /// Sets of maps that interfaces may still use.
@@ -112,6 +115,7 @@ impl Kernel {
         let is_new = pins.complete_sets()?.is_empty() && pins.interfaces()?.is_empty();
         let Ready {
             loaded,
+            mould,
             tags,
             active,
             barrier,
@@ -145,6 +149,7 @@ impl Kernel {
             settings,
             pins,
             body_settings,
+            mould,
             layout,
             predecessors,
             adoption,
@@ -260,11 +265,18 @@ impl Kernel {
                         }
                     }
                     let failed = match operation {
-                        Operation::Attach(_, attachment) => self
-                            .attach(*ifindex, attachment)
-                            .err()
-                            .into_iter()
-                            .collect(),
+                        Operation::Attach(_, attachment) => {
+                            match self.attach(*ifindex, attachment) {
+                                Ok(mechanism) => {
+                                    actual.apply(operation);
+                                    if let Some(done) = actual.attachments.get_mut(ifindex) {
+                                        done.mechanism = mechanism;
+                                    }
+                                    continue;
+                                }
+                                Err(error) => vec![error],
+                            }
+                        }
                         _ => attach::detach(&self.pins, *ifindex),
                     };
                     if failed.is_empty() {
@@ -299,7 +311,7 @@ impl Kernel {
     }
 
     /// Does one operation in the maps.
-    fn write(&self, operation: &Operation) -> Result<()> {
+    fn write(&mut self, operation: &Operation) -> Result<()> {
         let maps = &self.maps;
         match operation {
             Operation::RemoveAddresses(keys) => maps.remove_addresses(keys),
@@ -317,10 +329,14 @@ impl Kernel {
             Operation::SetDenials(slot, entries) => maps.set_denials(*slot, entries),
             Operation::Publish { generation, slot } => {
                 fault::step("publish").map_err(|error| Error::io("publish", &error))?;
+                let replaces = self.active.load().slot != *slot;
                 self.active.publish(Active {
                     generation: *generation,
                     slot: *slot,
                 });
+                if replaces {
+                    self.barrier.begin();
+                }
                 Ok(())
             }
             Operation::ClearEndpoints(numbers) => {
@@ -333,13 +349,78 @@ impl Kernel {
         }
     }
 
-    fn attach(&self, ifindex: u32, attachment: &Attachment) -> Result<()> {
-        let template = Template::load(&self.maps, &self.body_settings, &attachment.constants)?;
+    fn attach(&self, ifindex: u32, attachment: &Attachment) -> Result<Mechanism> {
+        let template = self
+            .mould
+            .cast(&self.maps, &self.body_settings, &attachment.constants)?;
         let interface = Interface {
             index: ifindex,
             name: &attachment.interface,
         };
-        attach::attach(&self.pins, self.mechanism, interface, &template)
+        let mechanism = attach::choose(&self.pins, self.settings.attach, interface)?;
+        let done = attach::attach(&self.pins, mechanism, interface, &template);
+        let replaceable = self.settings.attach == Attach::Auto
+            && mechanism == Mechanism::Clsact
+            && self.features.tcx;
+        match done {
+            Err(error) if replaceable && error.kind() == ErrorKind::Other => {
+                log::warn!("{error}; tcx links serve");
+                attach::attach(&self.pins, Mechanism::Tcx, interface, &template)?;
+                Ok(Mechanism::Tcx)
+            }
+            done => done.map(|()| mechanism),
+        }
+    }
+
+    /// The policy that judges now has been compared with this one, or written from it.
+    pub fn confirm(&mut self, policy: &PolicyImage) {
+        if let Some(actual) = &mut self.actual {
+            actual.judging_policy = Some(policy.clone());
+        }
+    }
+
+    /// Looks at one interface again: somebody may have removed what we attached there.
+    pub fn look_again(&mut self, ifindex: u32) {
+        let is_known = |actual: &Actual| actual.attachments.contains_key(&ifindex);
+        if !self.actual.as_ref().is_some_and(is_known) {
+            return;
+        }
+        let found = self.find(ifindex);
+        match (&mut self.actual, found) {
+            (Some(actual), Ok(Some(found))) => drop(actual.attachments.insert(ifindex, found)),
+            (Some(actual), Ok(None)) => drop(actual.attachments.remove(&ifindex)),
+            _ => self.doubt(),
+        }
+    }
+
+    /// The interfaces on which somebody else's programs have come before ours, or ours are gone: the
+    /// next plan attaches ours again. Nobody tells of either, so it has to be asked now and then.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn find_overtaken(&mut self) -> Result<Vec<u32>> {
+        let Some(actual) = self.actual.as_ref().filter(|_| self.features.tcx) else {
+            return Ok(Vec::new());
+        };
+        let mut suspects = Vec::new();
+        for (&index, attachment) in actual.attachments.iter().filter(|(_, at)| at.sound) {
+            let ours = usize::from(attachment.mechanism == Mechanism::Tcx);
+            let interface = Interface { index, name: "" };
+            for direction in Direction::BOTH {
+                if attach::tcx_programs(interface, direction)?.len() != ours {
+                    suspects.push(index);
+                    break;
+                }
+            }
+        }
+        suspects.iter().for_each(|index| self.look_again(*index));
+        let is_sound = |index: &u32| {
+            let actual = self.actual.as_ref();
+            let attachment = actual.and_then(|actual| actual.attachments.get(index));
+            attachment.is_some_and(|attachment| attachment.sound)
+        };
+        suspects.retain(|index| !is_sound(index));
+        Ok(suspects)
     }
 
     /// Takes over what the sets before have learned since.
@@ -396,6 +477,7 @@ impl Kernel {
 /// What makes a [`Kernel`].
 struct Ready {
     loaded: Loaded,
+    mould: Mould,
     tags: TemplateTags,
     active: ActiveWord,
     barrier: ReaderBarrier,
@@ -406,8 +488,9 @@ impl Ready {
         let mut loaded = loader::load(pins, settings)?;
         // One template is built for nobody: an interface must not be the first to find out that this
         // kernel refuses it.
+        let mould = Mould::make(&loaded.maps, &loaded.settings)?;
         let constants = template::fullest_constants();
-        let template = Template::load(&loaded.maps, &loaded.settings, &constants)?;
+        let template = mould.cast(&loaded.maps, &loaded.settings, &constants)?;
         let programs = template.info()?;
         let tags = TemplateTags::new(&programs);
         loaded.verified.extend(
@@ -420,6 +503,7 @@ impl Ready {
             .map_err(|error| Error::io("make a map of maps, to wait for readers", &error))?;
         Ok(Self {
             loaded,
+            mould,
             tags,
             active,
             barrier,
@@ -521,11 +605,11 @@ impl KernelReader {
         EventReader::new(Arc::clone(&self.maps), each)
     }
 
-    /// Kernel memory in bytes, by map.
+    /// Kernel memory by map.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn memory(&self) -> Result<BTreeMap<&'static str, u64>> {
+    pub fn memory(&self) -> Result<BTreeMap<&'static str, MapMemory>> {
         self.maps.memory()
     }
 }

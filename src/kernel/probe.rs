@@ -91,13 +91,11 @@ impl Features {
         ))
     }
 
-    /// How new attachments are made.
+    /// How new attachments are made, unless an interface asks for the other one.
     pub(super) fn mechanism(self, mode: Attach) -> Mechanism {
         match mode {
             Attach::Tcx => Mechanism::Tcx,
-            Attach::Clsact => Mechanism::Clsact,
-            Attach::Auto if self.tcx => Mechanism::Tcx,
-            Attach::Auto => Mechanism::Clsact,
+            Attach::Auto | Attach::Clsact => Mechanism::Clsact,
         }
     }
 }

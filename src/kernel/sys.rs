@@ -7,6 +7,8 @@ use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use libbpf_rs::libbpf_sys as raw;
 use libbpf_rs::{MapCore as _, MapHandle};
@@ -49,7 +51,7 @@ impl Direction {
 }
 
 /// libbpf returns a descriptor or `-errno`.
-fn descriptor(returned: c_int) -> io::Result<OwnedFd> {
+pub(super) fn descriptor(returned: c_int) -> io::Result<OwnedFd> {
     if returned < 0 {
         return Err(io::Error::from_raw_os_error(-returned));
     }
@@ -415,6 +417,13 @@ impl<'map> BatchReader<'map> {
 /// Waits until no program that runs now runs any more.
 #[derive(Debug)]
 pub(super) struct ReaderBarrier {
+    maps: Arc<BarrierMaps>,
+    /// A wait that has begun.
+    pending: Option<JoinHandle<io::Result<()>>>,
+}
+
+#[derive(Debug)]
+struct BarrierMaps {
     outer: OwnedFd,
     inner: OwnedFd,
 }
@@ -423,14 +432,35 @@ impl ReaderBarrier {
     pub(super) fn new() -> io::Result<Self> {
         let inner = create_map(raw::BPF_MAP_TYPE_ARRAY, None, 0)?;
         let outer = create_map(raw::BPF_MAP_TYPE_ARRAY_OF_MAPS, Some(inner.as_fd()), 0)?;
-        Ok(Self { outer, inner })
+        Ok(Self {
+            maps: Arc::new(BarrierMaps { outer, inner }),
+            pending: None,
+        })
     }
 
+    /// Begins to wait, from now on: whoever asks later finds it done, most of the time.
+    pub(super) fn begin(&mut self) {
+        let maps = Arc::clone(&self.maps);
+        let thread = thread::Builder::new().name("readers".to_owned());
+        // Without a thread, whoever asks waits.
+        self.pending = thread.spawn(move || maps.wait()).ok();
+    }
+
+    /// Waits until what ran when this was asked, or when the last wait was begun, runs no more.
+    pub(super) fn wait(&mut self) -> io::Result<()> {
+        fault::step("wait for readers")?;
+        match self.pending.take().map(JoinHandle::join) {
+            Some(Ok(Ok(()))) => Ok(()),
+            _ => self.maps.wait(),
+        }
+    }
+}
+
+impl BarrierMaps {
     /// An update of a map of maps returns only when all programs that may have seen its old value have
     /// ended (`maybe_wait_bpf_programs` in kernel/bpf/syscall.c: it is promised to user space since
     /// Linux 5.0). membarrier(2) does the same, but not on kernels with `nohz_full`.
-    pub(super) fn wait(&self) -> io::Result<()> {
-        fault::step("wait for readers")?;
+    fn wait(&self) -> io::Result<()> {
         let key = 0_u32;
         let value = self.inner.as_raw_fd();
         // SAFETY: key and value are the four bytes that such a map has.

@@ -1,17 +1,21 @@
-//! ELF templating: one small object for each interface, with its constants in read-only data. The
+//! ELF templating: two small programs for each interface, with its constants in read-only data. The
 //! maps are those that are open already; the bodies are not loaded again.
+//!
+//! The object is opened and relocated once ([`Mould`]); what is done for each interface is to write its
+//! constants and to have the kernel verify the same instructions with them.
 
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use libbpf_rs::skel::OpenSkel;
-use libbpf_rs::{MapHandle, ProgramMut};
+use libbpf_rs::skel::{OpenSkel, Skel as _};
+use libbpf_rs::{MapCore as _, MapHandle, MapMut, MapType, libbpf_sys};
 
 use super::encode;
 use super::error::{Error, Result};
+use super::instructions::{Instructions, types_of};
 use super::loader::open_skeleton;
-use super::maps::Maps;
+use super::maps::{self, Maps};
 use super::sys::{self, Direction, ProgramInfo};
 use crate::fault;
 use crate::inventory::model::MacAddress;
@@ -41,13 +45,21 @@ impl TemplateTags {
     }
 }
 
-impl Template {
-    /// Builds the programs of one interface.
-    pub(super) fn load(
-        maps: &Maps,
-        settings: &MapHandle,
-        constants: &TemplateConstants,
-    ) -> Result<Self> {
+/// What templates are cast from: made once, for what is the same in all of them costs most.
+#[derive(Debug)]
+pub(super) struct Mould {
+    from_endpoint: Instructions,
+    to_endpoint: Instructions,
+    /// The object's types, and which of them is that of the constants.
+    types: OwnedFd,
+    constants_type: u32,
+    constants_name: String,
+    settings_name: String,
+}
+
+impl Mould {
+    /// Has libbpf load one template, with constants that leave nothing out, and keeps what it made.
+    pub(super) fn make(maps: &Maps, settings: &MapHandle) -> Result<Self> {
         let mut storage = MaybeUninit::uninit();
         let mut skeleton = open_skeleton(&mut storage)?;
         skeleton.progs.from_endpoint_body.set_autoload(false);
@@ -71,20 +83,83 @@ impl Template {
             .rodata_endpoint_data
             .as_deref_mut()
             .ok_or_else(|| Error::found("write a template's constants", "they are not mapped"))?;
-        data.endpoint_constants = encode::constants(constants);
-
+        data.endpoint_constants = encode::constants(&fullest_constants());
         fault::step("load a template").map_err(|error| Error::io("load a template", &error))?;
         let skeleton = skeleton.load().map_err(|error| {
             Error::bpf("load a template (see the log for the verifier's)", &error)
         })?;
+
+        let object = skeleton.object();
+        let keep = |error| Error::io("keep what a template is made of", &error);
+        let constants = skeleton.maps.rodata_endpoint.info();
+        let constants = constants
+            .map_err(|error| Error::bpf("read about a template's constants", &error))?
+            .info;
+        let name = |map: &MapMut<'_>| map.name().to_string_lossy().into_owned();
         Ok(Self {
-            from_endpoint: own(&skeleton.progs.from_endpoint)?,
-            to_endpoint: own(&skeleton.progs.to_endpoint)?,
-            constants: MapHandle::try_from(&*skeleton.maps.rodata_endpoint)
-                .map_err(|error| Error::bpf("keep a template's constants", &error))?,
+            from_endpoint: Instructions::of(&skeleton.progs.from_endpoint, object).map_err(keep)?,
+            to_endpoint: Instructions::of(&skeleton.progs.to_endpoint, object).map_err(keep)?,
+            types: types_of(object).map_err(keep)?,
+            constants_type: constants.btf_value_type_id,
+            constants_name: name(&skeleton.maps.rodata_endpoint),
+            settings_name: name(&skeleton.maps.rodata),
         })
     }
 
+    /// Builds the programs of one interface.
+    pub(super) fn cast(
+        &self,
+        maps: &Maps,
+        settings: &MapHandle,
+        constants: &TemplateConstants,
+    ) -> Result<Template> {
+        fault::step("load a template").map_err(|error| Error::io("load a template", &error))?;
+        let constants = self.constants(constants)?;
+        let find = |name: &str| {
+            if name == self.constants_name {
+                Some(constants.as_fd())
+            } else if name == self.settings_name {
+                Some(settings.as_fd())
+            } else {
+                let map = maps.all().find(|(known, _)| *known == name);
+                map.map(|(_, map)| map.as_fd())
+            }
+        };
+        let load = |instructions: &Instructions| {
+            instructions
+                .load(self.types.as_fd(), find)
+                .map_err(|error| {
+                    Error::io("load a template (see the log for the verifier's)", &error)
+                })
+        };
+        Ok(Template {
+            from_endpoint: load(&self.from_endpoint)?,
+            to_endpoint: load(&self.to_endpoint)?,
+            constants,
+        })
+    }
+
+    /// Read-only data that nobody can change any more: the verifier prunes by what it says.
+    fn constants(&self, constants: &TemplateConstants) -> Result<MapHandle> {
+        let raw = encode::constants(constants);
+        let error = |error| Error::bpf("write a template's constants", &error);
+        let options = libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+            btf_fd: self.types.as_raw_fd() as u32,
+            btf_value_type_id: self.constants_type,
+            map_flags: libbpf_sys::BPF_F_RDONLY_PROG,
+            ..Default::default()
+        };
+        let size = size_of_val(&raw) as u32;
+        let map = MapHandle::create(MapType::Array, Some("bw_constants"), 4, size, 1, &options)
+            .map_err(error)?;
+        maps::set(&map, &[(0_u32, raw)])?;
+        map.freeze().map_err(error)?;
+        Ok(map)
+    }
+}
+
+impl Template {
     /// The program for one direction.
     pub(super) fn program(&self, direction: Direction) -> BorrowedFd<'_> {
         match direction {
@@ -116,11 +191,4 @@ pub(super) fn fullest_constants() -> TemplateConstants {
                 .collect(),
         }),
     }
-}
-
-fn own(program: &ProgramMut<'_>) -> Result<OwnedFd> {
-    program
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(|error| Error::io("keep a template's program", &error))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +15,8 @@ use crate::state::numbers::{EndpointNumber, IdentityNumber, RuleNumber};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Names {
     endpoints: BTreeMap<EndpointNumber, String>,
-    identities: BTreeMap<IdentityNumber, IdentityName>,
-    rules: BTreeMap<RuleNumber, RuleName>,
+    identities: Arc<BTreeMap<IdentityNumber, IdentityName>>,
+    rules: Arc<BTreeMap<RuleNumber, RuleName>>,
 }
 
 /// What an identity number is called.
@@ -64,17 +65,6 @@ impl Names {
     /// Of everything in an inventory, and in the policy that was compiled for it.
     #[must_use]
     pub fn new(inventory: &Inventory, policy: &Policy, compiled: &Compiled) -> Self {
-        let endpoints = inventory
-            .endpoints
-            .values()
-            .map(|endpoint| {
-                let name = match &endpoint.owner {
-                    Some(owner) => owner.attributes.name.clone(),
-                    None => endpoint.interface.clone(),
-                };
-                (endpoint.number, name)
-            })
-            .collect();
         let identities = compiled
             .identities
             .iter()
@@ -99,9 +89,18 @@ impl Names {
             .map(|(&number, info)| (number, RuleName::new(number, info)))
             .collect();
         Self {
-            endpoints,
-            identities,
-            rules,
+            endpoints: endpoints(inventory),
+            identities: Arc::new(identities),
+            rules: Arc::new(rules),
+        }
+    }
+
+    /// Of another inventory; policy and numbers stay.
+    #[must_use]
+    pub fn with_inventory(&self, inventory: &Inventory) -> Self {
+        Self {
+            endpoints: endpoints(inventory),
+            ..self.clone()
         }
     }
 
@@ -122,4 +121,18 @@ impl Names {
     pub fn rule(&self, number: RuleNumber) -> Option<&RuleName> {
         self.rules.get(&number)
     }
+}
+
+fn endpoints(inventory: &Inventory) -> BTreeMap<EndpointNumber, String> {
+    inventory
+        .endpoints
+        .values()
+        .map(|endpoint| {
+            let name = match &endpoint.owner {
+                Some(owner) => owner.attributes.name.clone(),
+                None => endpoint.interface.clone(),
+            };
+            (endpoint.number, name)
+        })
+        .collect()
 }

@@ -13,7 +13,7 @@ use crate::control::report::{
 use crate::guard::{self, Sight};
 use crate::inventory::docker::Health;
 use crate::inventory::model::Endpoint;
-use crate::kernel::{self, Flow, FlowState};
+use crate::kernel::{self, Flow, FlowState, MapMemory};
 use crate::observe::event::protocol_name;
 use crate::observe::reason::Reason;
 use crate::policy::model::Action;
@@ -57,12 +57,11 @@ impl Daemon {
         let losses = self.reader.event_losses()?;
         let memory = self.reader.memory()?;
         let docker = self.docker_status();
-        let tcx = self.kernel.features().tcx;
         let actual = self.kernel.observe()?;
         let endpoints = counts(&self.inventory.endpoints, actual);
         let generation = actual.active.generation;
         let maps = map_statuses(actual, &memory);
-        let attach = attach_status(actual, tcx, self.config.attach);
+        let attach = attach_status(actual);
         let reasons = self.reasons(endpoints, &docker);
         let flows = self.flow_status();
         let policy = self.policies.current();
@@ -360,10 +359,22 @@ fn counts(endpoints: &BTreeMap<EndpointNumber, Endpoint>, actual: &Actual) -> En
     }
 }
 
-fn attach_status(actual: &Actual, tcx: bool, asked: crate::config::Attach) -> AttachStatus {
+fn attach_status(actual: &Actual) -> AttachStatus {
     let mut fallbacks = Vec::new();
-    if !tcx && asked == crate::config::Attach::Auto {
-        fallbacks.push("this kernel has no tcx (Linux 6.6 has): clsact filters serve".to_owned());
+    let others = actual
+        .attachments
+        .values()
+        .filter(|attachment| attachment.mechanism != actual.mechanism)
+        .count();
+    if others > 0 {
+        fallbacks.push(format!(
+            "{others} of {} endpoints by {}: somebody else's tcx programs are there, or it was so before",
+            actual.attachments.len(),
+            match actual.mechanism {
+                Mechanism::Tcx => Mechanism::Clsact,
+                Mechanism::Clsact => Mechanism::Tcx,
+            }
+        ));
     }
     AttachStatus {
         mode: match actual.mechanism {
@@ -409,7 +420,7 @@ fn drop_counts(drops: &[kernel::Counter]) -> Vec<DropCount> {
         .collect()
 }
 
-fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, u64>) -> Vec<MapStatus> {
+fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, MapMemory>) -> Vec<MapStatus> {
     let capacity = &actual.capacity;
     let slots = &actual.slots;
     let blocks = Placed::blocks(slots.each_ref().map(|slot| slot.networks.as_ref()));
@@ -434,13 +445,14 @@ fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, u64>) -> Vec<Ma
     .into();
     memory
         .iter()
-        .map(|(&name, &bytes)| {
+        .map(|(&name, memory)| {
             let (entries, capacity) = known.get(name).copied().unwrap_or((None, 0));
             MapStatus {
                 name: name.to_owned(),
                 entries,
                 capacity: capacity.into(),
-                bytes,
+                bytes: memory.bytes,
+                bytes_at_most: memory.most,
             }
         })
         .collect()

@@ -48,8 +48,8 @@ const EXPIRY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_se
 /// After a failure, how long until the next try; twice as long each time, up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// How long the reader of the events sleeps at most before it looks whether it should end.
-const EVENT_WAIT: Duration = Duration::from_millis(500);
+/// How long the reader of the events waits after it has failed.
+const EVENT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs the daemon until it is told to end.
 ///
@@ -199,9 +199,10 @@ impl Daemon {
                     Err(error) => return log::error!("no events will be shown: {error}"),
                 };
                 loop {
-                    if let Err(error) = events.poll(EVENT_WAIT) {
+                    // It sleeps until there are some: an idle host pays nothing for it.
+                    if let Err(error) = events.poll(Duration::MAX) {
                         log::error!("{error}");
-                        thread::sleep(EVENT_WAIT);
+                        thread::sleep(EVENT_PAUSE);
                     }
                 }
             })
@@ -263,11 +264,20 @@ impl Daemon {
     fn attend(&mut self, batch: Batch) -> Option<End> {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let changed = batch.host.is_some();
+        if let Some(changes) = batch.host {
+            let kernel = &mut self.kernel;
+            changes
+                .filters
+                .iter()
+                .for_each(|ifindex| kernel.look_again(*ifindex));
+            self.host.note(changes);
+        }
         if batch.files || batch.reload {
             // The outcome is in the log and in `status`.
             let _ = self.reload(batch.reload);
         }
-        if batch.host || due(self.retry.map(|(at, _)| at)) || due(self.look_again_at) {
+        if changed || due(self.retry.map(|(at, _)| at)) || due(self.look_again_at) {
             self.look();
         }
         if batch.guard {
@@ -275,6 +285,7 @@ impl Daemon {
         }
         if self.expire_at <= now {
             self.expire_at = now + self.expire();
+            self.keep_order();
         }
         let mut end = None;
         for request in batch.requests {
@@ -299,6 +310,9 @@ impl Daemon {
     }
 
     fn answer(&mut self, request: ControlRequest) -> Option<End> {
+        if matches!(request.verb, Verb::Status | Verb::Doctor) {
+            self.keep_order();
+        }
         let response = match &request.verb {
             Verb::Reload => self.reload(true),
             Verb::Alive => Response::Done,
@@ -361,6 +375,7 @@ impl Daemon {
         self.commit(pass)?;
         self.policies.accept(candidate, &self.store);
         self.name_everything();
+        self.tell_service();
         Ok(())
     }
 
@@ -377,13 +392,21 @@ impl Daemon {
     }
 
     /// The host has changed, or may have: has the kernel hold what follows from it.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let policy = Arc::clone(self.policies.current());
         let done = Pass::prepare(self, &policy)
             .map_err(anyhow::Error::msg)
-            .and_then(|pass| self.commit(pass));
+            .and_then(|pass| {
+                let renumbered = pass.numbering.is_some();
+                self.commit(pass).map(|()| renumbered)
+            });
         match done {
-            Ok(()) => self.name_everything(),
+            Ok(renumbered) => {
+                if renumbered {
+                    self.name_everything();
+                }
+                self.tell_service();
+            }
             Err(error) => self.failed(vec![format!("{error:#}")]),
         }
     }
@@ -394,14 +417,16 @@ impl Daemon {
     ///
     /// # Errors
     /// The policy could not be written. The one that judged before does so still.
-    fn commit(&mut self, pass: Pass) -> Result<()> {
+    fn commit(&mut self, mut pass: Pass) -> Result<()> {
         let publishes = pass.publishes();
         let mut failures = self.disarm(&pass.inventory);
+        pass.phases.done("disarm");
         let applied = if pass.plan.is_empty() {
             Ok(())
         } else {
             self.kernel.apply(&pass.plan)
         };
+        pass.phases.done("apply");
         self.kernel_failures += u64::from(applied.is_err());
         match applied {
             Ok(()) => {}
@@ -409,12 +434,18 @@ impl Daemon {
             Err(errors) if publishes && !self.has_published(&pass)? => return Err(errors.into()),
             Err(errors) => failures.extend(errors.iter().map(ToString::to_string)),
         }
+        if failures.is_empty() {
+            self.kernel.confirm(&pass.image());
+        }
         failures.extend(self.arm(&pass.inventory)?);
+        pass.phases.done("arm");
         if publishes {
             self.committed_at = Some(UnixTime::now());
-            self.numbering = pass.numbering;
             self.keep(COMMITTED, &self.committed_at);
-            self.keep(NUMBERING, &self.numbering);
+            if let Some(numbering) = pass.numbering.take() {
+                self.numbering = numbering;
+                self.keep(NUMBERING, &self.numbering);
+            }
         }
         if self.remarks != pass.remarks {
             for remark in pass
@@ -431,10 +462,17 @@ impl Daemon {
             self.remarks = pass.remarks;
         }
         self.look_again_at = pass.check_again_at;
+        let same_numbers = Arc::ptr_eq(&pass.compiled.identities, &self.compiled.identities);
+        if same_numbers && pass.inventory != self.inventory {
+            let names = self.hub.names().with_inventory(&pass.inventory);
+            self.hub.rename(names);
+        }
         self.host.settle(pass.ledger, &self.store);
         self.inventory = pass.inventory;
         self.compiled = pass.compiled;
         self.compiled_of = Some(pass.policy);
+        pass.phases.done("keep");
+        log::debug!("one pass: {}", pass.phases);
         if failures.is_empty() {
             self.failures.clear();
             self.retry = None;
@@ -474,15 +512,18 @@ impl Daemon {
 
     /// In the words of the inventory and the policy that judge now.
     fn name_everything(&self) {
+        let policy = self.policies.current();
+        self.hub
+            .rename(Names::new(&self.inventory, policy, &self.compiled));
+    }
+
+    fn tell_service(&self) {
         service::status(&format!(
             "{} endpoints, {} rules, policy revision {}",
             self.inventory.endpoints.len(),
             self.policies.current().rules.len(),
             self.policies.revision(),
         ));
-        let policy = self.policies.current();
-        self.hub
-            .rename(Names::new(&self.inventory, policy, &self.compiled));
     }
 
     fn watch_files(&mut self) {

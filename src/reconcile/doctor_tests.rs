@@ -256,6 +256,7 @@ fn lost_events_and_full_maps_and_fallbacks_are_warnings() {
         entries: Some(8),
         capacity: 10,
         bytes: 1,
+        bytes_at_most: 0,
     });
     host.expect("maps", Condition::Warning, &["steps: 8 of 10"]);
 

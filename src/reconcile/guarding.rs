@@ -32,7 +32,7 @@ impl Daemon {
     /// Before anything is detached.
     pub(super) fn disarm(&mut self, inventory: &Inventory) -> Vec<String> {
         let wanted = interfaces(inventory);
-        texts(&self.guard.disarm_all_but(&wanted, self.host.links()))
+        texts(&self.guard.disarm_all_but(&wanted, self.host.links_mut()))
     }
 
     /// After everything is attached. The table comes last: so that, where there is none yet, nothing
@@ -44,9 +44,28 @@ impl Daemon {
             .filter(|(ifindex, attachment)| attachment.sound && wanted.contains(ifindex))
             .map(|(&ifindex, _)| ifindex)
             .collect();
-        let mut problems = self.guard.arm(&armed, self.host.links());
+        let mut problems = self.guard.arm(&armed, self.host.links_mut());
         problems.extend(self.guard.close(self.host.links()).err());
         Ok(texts(&problems))
+    }
+
+    /// Somebody else's programs may have come before ours, and nobody tells of that: ours are put first
+    /// again.
+    pub(super) fn keep_order(&mut self) {
+        let overtaken = match self.kernel.find_overtaken() {
+            Ok(overtaken) => overtaken,
+            Err(error) => return log::warn!("{error}"),
+        };
+        for ifindex in &overtaken {
+            let name = self.host.link_name(*ifindex).unwrap_or("an interface");
+            log::warn!(
+                "somebody else's tcx program came before ours on {name} (ifindex {ifindex}), or has \
+                 replaced it: ours is put first again"
+            );
+        }
+        if !overtaken.is_empty() {
+            self.look();
+        }
     }
 
     /// The guard's table may have changed: it is looked at, and put back if it has.

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::inventory::docker::{Docker, DockerState, DockerView};
 use crate::inventory::endpoints::{DockerKnowledge, Ledger, Merged, Settings, merge};
 use crate::inventory::netlink::{Link, watch};
-use crate::inventory::observer::Observer;
+use crate::inventory::observer::{Changes, Observer};
 use crate::policy::model::Policy;
 
 /// Name of the ledger in the [`Store`].
@@ -28,7 +28,6 @@ pub(super) struct Host {
     docker: Option<Docker>,
     settings: Settings,
     ledger: Ledger,
-    links: Vec<Link>,
 }
 
 impl Host {
@@ -55,7 +54,6 @@ impl Host {
             observer: Observer::open()?,
             docker,
             settings: settings::inventory(config),
-            links: Vec::new(),
             ledger: ledger(store)?,
         })
     }
@@ -72,6 +70,11 @@ impl Host {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// The next look is at this too.
+    pub fn note(&mut self, changes: Changes) {
+        self.observer.note(changes);
     }
 
     /// Looks. What is settled by it counts for the next look only after [`Host::settle`].
@@ -94,8 +97,7 @@ impl Host {
         let view = self
             .observer
             .collect(docker.view, &self.settings, &self.ledger)?;
-        let merged = merge(&view, docker, &self.settings, &self.ledger, Instant::now());
-        self.links = view.links;
+        let merged = merge(view, docker, &self.settings, &self.ledger, Instant::now());
         if merged.wants_docker_list
             && let Some(docker) = &self.docker
         {
@@ -118,13 +120,18 @@ impl Host {
 
     /// What an interface was called at the last look.
     pub fn link_name(&self, ifindex: u32) -> Option<&str> {
-        let link = self.links.iter().find(|link| link.ifindex == ifindex)?;
+        let link = self.links().iter().find(|link| link.ifindex == ifindex)?;
         Some(&link.name)
     }
 
     /// The interfaces at the last look.
     pub fn links(&self) -> &[Link] {
-        &self.links
+        &self.observer.view().links
+    }
+
+    /// The same, for whoever changes one.
+    pub fn links_mut(&mut self) -> &mut [Link] {
+        self.observer.links_mut()
     }
 
     /// What is known of Docker; `None` if nobody asks it.

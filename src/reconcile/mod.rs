@@ -15,6 +15,7 @@ mod flow_room;
 mod guarding;
 mod host;
 mod pass;
+mod phases;
 pub mod policies;
 mod settings;
 pub mod store;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::daemon::Daemon;
+use super::phases::Phases;
 use crate::compile::checks::run_tests;
 use crate::compile::compile_again;
 use crate::compile::compiled::Compiled;
@@ -21,10 +22,12 @@ pub(super) struct Pass {
     pub inventory: Inventory,
     pub compiled: Compiled,
     pub policy: Arc<Policy>,
-    pub numbering: Numbering,
+    /// If the policy had to be compiled.
+    pub numbering: Option<Numbering>,
     pub ledger: Ledger,
     pub remarks: Vec<Remark>,
     pub check_again_at: Option<Instant>,
+    pub phases: Phases,
 }
 
 impl Pass {
@@ -33,17 +36,27 @@ impl Pass {
     /// # Errors
     /// Why the policy cannot be taken, or why nobody can tell what is there.
     pub fn prepare(daemon: &mut Daemon, policy: &Arc<Policy>) -> Result<Self, String> {
+        let mut phases = Phases::begin();
         let merged = daemon
             .host
             .look(policy)
             .map_err(|error| format!("{error:#}"))?;
-        let mut numbering = daemon.numbering.clone();
-        let limits = daemon.config.limits.of_one_policy();
-        let same = daemon.compiled_of.as_ref();
-        let same = same.is_some_and(|of| Arc::ptr_eq(of, policy));
-        let before = same.then_some(&daemon.compiled);
-        let compiled = compile_again(policy, before, &merged.inventory, &mut numbering, &limits)
-            .map_err(|error| error.to_string())?;
+        phases.done("look");
+        let (compiled, numbering) = match follow(daemon, policy, &merged.inventory) {
+            Some(compiled) => (compiled, None),
+            None => {
+                let mut numbering = daemon.numbering.clone();
+                let limits = daemon.config.limits.of_one_policy();
+                let same = daemon.compiled_of.as_ref();
+                let same = same.is_some_and(|of| Arc::ptr_eq(of, policy));
+                let before = same.then_some(&daemon.compiled);
+                let compiled =
+                    compile_again(policy, before, &merged.inventory, &mut numbering, &limits)
+                        .map_err(|error| error.to_string())?;
+                (compiled, Some(numbering))
+            }
+        };
+        phases.done("compile");
         let (live, problems) = LiveInventory::new(&merged.inventory);
         for problem in problems {
             log::warn!("{problem}");
@@ -52,10 +65,14 @@ impl Pass {
             policy: PolicyImage::from(&compiled),
             live,
         };
+        phases.done("desire");
         daemon.doubt_what_is_unmarked();
         let actual = daemon.kernel.observe().map_err(|error| error.to_string())?;
+        phases.done("observe");
         let plan = diff::plan(actual, &desired).map_err(|error| error.to_string())?;
+        phases.done("plan");
         Ok(Self {
+            phases,
             plan,
             inventory: merged.inventory,
             compiled,
@@ -65,6 +82,11 @@ impl Pass {
             remarks: merged.remarks,
             check_again_at: merged.check_again_at,
         })
+    }
+
+    /// What the judging slot holds when it is applied.
+    pub fn image(&self) -> PolicyImage {
+        PolicyImage::from(&self.compiled)
     }
 
     /// Runs the policy's own `[[test]]`s.
@@ -96,4 +118,13 @@ impl Pass {
     pub fn publishes(&self) -> bool {
         self.published().is_some()
     }
+}
+
+/// The policy in force for a changed inventory, as long as that is all that has changed.
+fn follow(daemon: &Daemon, policy: &Policy, inventory: &Inventory) -> Option<Compiled> {
+    let policies = &daemon.policies;
+    let in_force = policies.revision() > 0 && std::ptr::eq(policy, &raw const **policies.current());
+    in_force
+        .then(|| daemon.compiled.follow(policy, &daemon.inventory, inventory))
+        .flatten()
 }

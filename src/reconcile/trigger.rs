@@ -3,6 +3,7 @@
 use std::sync::mpsc::Sender;
 
 use crate::control::server::ControlRequest;
+use crate::inventory::observer::Changes;
 use crate::watch::signals::SignalRequest;
 
 /// A reason to look. What is found decides, not what the trigger says.
@@ -23,8 +24,8 @@ pub enum Trigger {
 /// What came since the last look, put together: a hundred changes are looked at once.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// Something about the host has changed.
-    pub host: bool,
+    /// What about the host has changed.
+    pub host: Option<Changes>,
     /// Something about the policy files has changed.
     pub files: bool,
     /// The guard's table may have changed.
@@ -40,7 +41,7 @@ pub(super) struct Batch {
 impl Batch {
     pub fn add(&mut self, trigger: Trigger) {
         match trigger {
-            Trigger::Host(_) => self.host = true,
+            Trigger::Host(trigger) => self.host.get_or_insert_default().note(&trigger),
             Trigger::Files => self.files = true,
             Trigger::Guard => self.guard = true,
             Trigger::Signal(SignalRequest::Reload) => self.reload = true,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::denial::Denial;
-use super::desired::{AddressKey, AddressOwner, EndpointRecord, TemplateConstants};
+use super::desired::{AddressKey, AddressOwner, EndpointRecord, PolicyImage, TemplateConstants};
 use super::networks::Placed;
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use super::plan::Operation;
@@ -161,6 +161,9 @@ pub struct Actual {
     pub addresses: BTreeMap<AddressKey, AddressOwner>,
     /// By interface index: what of ours is attached.
     pub attachments: BTreeMap<u32, ActualAttachment>,
+    /// The policy that the judging slot was found to hold, leaving aside which endpoint has which number:
+    /// comparing it again can be spared.
+    pub judging_policy: Option<PolicyImage>,
     /// How much there is room for.
     pub capacity: Capacity,
     /// How new attachments are made.
@@ -179,6 +182,7 @@ impl Actual {
             endpoints: BTreeMap::new(),
             addresses: BTreeMap::new(),
             attachments: BTreeMap::new(),
+            judging_policy: None,
             capacity,
             mechanism,
         }
@@ -257,6 +261,9 @@ impl Actual {
             Operation::Publish { generation, slot } => {
                 // What a slot that judged until now is still read by, nobody knows.
                 self.standby_is_idle &= self.active.slot == *slot;
+                if self.active.slot != *slot {
+                    self.judging_policy = None;
+                }
                 self.active = Active {
                     generation: *generation,
                     slot: *slot,

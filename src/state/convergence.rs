@@ -71,8 +71,8 @@ fn policy_image() -> impl Strategy<Value = PolicyImage> {
     )
         .prop_map(
             |(subjects, pairs, networks, denials, endpoints)| PolicyImage {
-                subjects,
-                pairs,
+                subjects: Arc::new(subjects),
+                pairs: Arc::new(pairs),
                 networks: Arc::new(Networks::new(&networks)),
                 denials,
                 endpoints: (1..)
@@ -211,7 +211,7 @@ fn list(rule: u32) -> Arc<StepList> {
 fn small() -> Desired {
     let number = EndpointNumber(1);
     let mut desired = Desired::default();
-    desired.policy.subjects.insert(
+    Arc::make_mut(&mut desired.policy.subjects).insert(
         IdentityNumber(2),
         Subject {
             generic: std::array::from_fn(|_| std::array::from_fn(|_| list(0))),
@@ -320,13 +320,13 @@ fn an_edited_rule_writes_the_entries_of_that_rule_only() {
             subject: IdentityNumber(2),
             peer: IdentityNumber(peer),
         };
-        desired.policy.pairs.insert(key, list(peer));
+        Arc::make_mut(&mut desired.policy.pairs).insert(key, list(peer));
     }
     let mut actual = settled(&desired);
     // Both slots know the policy after it was published twice.
     for rule in [6, 7] {
         let key = *desired.policy.pairs.keys().next().expect("there are four");
-        desired.policy.pairs.insert(key, list(rule));
+        Arc::make_mut(&mut desired.policy.pairs).insert(key, list(rule));
         let operations = plan(&actual, &desired).expect("it fits").operations;
         for operation in &operations {
             actual.apply(operation);
@@ -358,7 +358,7 @@ fn a_policy_that_does_not_fit_is_refused_before_anything_is_written() {
             subject: IdentityNumber(2),
             peer: IdentityNumber::internet(peer),
         };
-        desired.policy.pairs.insert(key, list(1));
+        Arc::make_mut(&mut desired.policy.pairs).insert(key, list(1));
     }
     assert!(matches!(
         plan(&actual, &desired),
@@ -393,7 +393,7 @@ fn lists_that_only_the_standby_slot_refers_to_make_room_when_there_is_no_other()
     let mut machine = Machine::new();
     let mut actual = machine.observe();
     for rule in 0..6 {
-        desired.policy.pairs.insert(key, long(rule % 3));
+        Arc::make_mut(&mut desired.policy.pairs).insert(key, long(rule % 3));
         for operation in plan(&actual, &desired)
             .expect("two fit at a time")
             .operations

@@ -27,9 +27,9 @@ pub struct Desired {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PolicyImage {
     /// What every subject does with peers that `pairs` does not name.
-    pub subjects: BTreeMap<IdentityNumber, Subject>,
+    pub subjects: Arc<BTreeMap<IdentityNumber, Subject>>,
     /// What a subject does with a particular peer.
-    pub pairs: BTreeMap<PairKey, Arc<StepList>>,
+    pub pairs: Arc<BTreeMap<PairKey, Arc<StepList>>>,
     /// The world outside. Shared, since there may be 1,000,000s of prefixes.
     pub networks: Arc<Networks>,
     /// Who of the world is denied whatever he opens.
@@ -41,8 +41,8 @@ pub struct PolicyImage {
 impl From<&Compiled> for PolicyImage {
     fn from(compiled: &Compiled) -> Self {
         Self {
-            subjects: compiled.subjects.clone(),
-            pairs: compiled.pairs.clone(),
+            subjects: Arc::clone(&compiled.subjects),
+            pairs: Arc::clone(&compiled.pairs),
             networks: Arc::clone(compiled.trees()),
             denials: compiled.denials.clone(),
             endpoints: compiled.endpoints.clone(),
@@ -51,6 +51,15 @@ impl From<&Compiled> for PolicyImage {
 }
 
 impl PolicyImage {
+    /// Whether the two are one and the same, but for which endpoint has which number: all that they
+    /// share is shared. `false` proves nothing.
+    #[must_use]
+    pub fn shares_all(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.subjects, &other.subjects)
+            && Arc::ptr_eq(&self.pairs, &other.pairs)
+            && Arc::ptr_eq(&self.networks, &other.networks)
+    }
+
     /// Every list of steps that is used, with repetitions.
     pub fn lists(&self) -> impl Iterator<Item = &Arc<StepList>> {
         self.subjects

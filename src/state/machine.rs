@@ -256,19 +256,21 @@ impl Machine {
         let slot = &self.slots[self.active.slot.index()];
         let list = |place: &ListPlace| self.list(*place).expect("a published list");
         PolicyImage {
-            subjects: slot
-                .subjects
-                .iter()
-                .map(|(&number, places)| {
-                    let generic = places.each_ref().map(|kinds| kinds.each_ref().map(list));
-                    (number, Subject { generic })
-                })
-                .collect(),
-            pairs: slot
-                .pairs
-                .iter()
-                .map(|(&key, place)| (key, list(place)))
-                .collect(),
+            subjects: Arc::new(
+                slot.subjects
+                    .iter()
+                    .map(|(&number, places)| {
+                        let generic = places.each_ref().map(|kinds| kinds.each_ref().map(list));
+                        (number, Subject { generic })
+                    })
+                    .collect(),
+            ),
+            pairs: Arc::new(
+                slot.pairs
+                    .iter()
+                    .map(|(&key, place)| (key, list(place)))
+                    .collect(),
+            ),
             networks: Arc::new(slot.networks.wanted()),
             denials: slot.denials.clone(),
             endpoints: self

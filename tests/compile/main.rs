@@ -2,6 +2,7 @@
 
 mod build;
 mod checks;
+mod edits;
 mod explain;
 mod limits;
 mod membership;

@@ -14,7 +14,7 @@ use bridgewall::inventory::docker::{DEFAULT_SOCKET, Docker};
 use bridgewall::inventory::endpoints::{DockerKnowledge, Ledger, Merged, Settings, merge};
 use bridgewall::inventory::model::Endpoint;
 use bridgewall::inventory::netlink::watch;
-use bridgewall::inventory::observer::Observer;
+use bridgewall::inventory::observer::{Changes, Observer};
 use bridgewall::policy::model::Pattern;
 use bridgewall::state::numbers::EndpointNumber;
 
@@ -145,6 +145,7 @@ pub struct Loop {
     settings: Settings,
     pub ledger: Ledger,
     triggers: Receiver<Trigger>,
+    changes: Changes,
 }
 
 impl Loop {
@@ -175,18 +176,24 @@ impl Loop {
             },
             ledger,
             triggers,
+            changes: Changes::default(),
         }
     }
 
     /// One pass.
     pub fn look(&mut self) -> Merged {
+        let mut changes = std::mem::take(&mut self.changes);
+        self.triggers
+            .try_iter()
+            .for_each(|trigger| changes.note(&trigger));
+        self.observer.note(changes);
         let docker = self.docker.state();
         let host = self
             .observer
             .collect(&docker.view, &self.settings, &self.ledger)
             .expect("what the kernel shows");
         let merged = merge(
-            &host,
+            host,
             DockerKnowledge::from(&docker),
             &self.settings,
             &self.ledger,
@@ -212,10 +219,10 @@ impl Loop {
             let next = merged
                 .check_again_at
                 .map_or(deadline, |at| at.min(deadline));
-            let _ = self
-                .triggers
-                .recv_timeout(next.saturating_duration_since(now));
-            while self.triggers.try_recv().is_ok() {}
+            let wait = next.saturating_duration_since(now);
+            if let Ok(trigger) = self.triggers.recv_timeout(wait) {
+                self.changes.note(&trigger);
+            }
         }
     }
 
@@ -225,9 +232,8 @@ impl Loop {
         let deadline = Instant::now() + PATIENCE;
         while state().is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
-            self.triggers
-                .recv_timeout(left)
-                .expect("Docker's first list");
+            let trigger = self.triggers.recv_timeout(left);
+            self.changes.note(&trigger.expect("Docker's first list"));
         }
     }
 

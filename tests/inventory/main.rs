@@ -6,3 +6,4 @@ mod engine;
 mod fake_engine;
 mod host;
 mod netlink;
+mod observer;

@@ -105,6 +105,69 @@ fn foreign_tcx_programs_stay_and_ours_comes_before_them() {
 }
 
 #[test]
+fn by_itself_it_takes_filters_and_links_where_somebody_else_s_tcx_program_is() {
+    on_a_host(|host| {
+        let alone = host.veth(101);
+        let shared = host.veth(102);
+        let wanted = desired(Verdict::Allow, &[alone, shared]);
+        let first = Foreign::attach_tcx(shared, Direction::Egress);
+        let mut kernel = host.open(Attach::Auto);
+        reach(&mut kernel, &wanted);
+        let actual = kernel.observe().expect("observe");
+        assert_eq!(actual.attachments[&alone].mechanism, Mechanism::Clsact);
+        assert_eq!(actual.attachments[&shared].mechanism, Mechanism::Tcx);
+        assert_eq!(
+            tcx_programs(shared, Direction::Egress)[1..],
+            [first.program]
+        );
+        assert!(kernel.find_overtaken().expect("look").is_empty());
+
+        // Somebody comes before our filter: that is found, and a link before theirs takes its place.
+        let second = Foreign::attach_tcx(alone, Direction::Ingress);
+        assert_eq!(kernel.find_overtaken().expect("look"), [alone]);
+        reach(&mut kernel, &wanted);
+        let order = tcx_programs(alone, Direction::Ingress);
+        assert_eq!(order[1..], [second.program]);
+        assert_eq!(foreign::filters(alone, Direction::Ingress), 0);
+        assert!(kernel.find_overtaken().expect("look").is_empty());
+        kernel.doubt();
+        assert_reached(&mut kernel, &wanted);
+    });
+}
+
+#[test]
+fn a_filter_that_must_be_one_does_not_hide_behind_somebody_else_s_tcx_program() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let _theirs = Foreign::attach_tcx(veth, Direction::Ingress);
+        let wanted = desired(Verdict::Allow, &[veth]);
+        let mut kernel = host.open(Attach::Clsact);
+        let plan = plan(kernel.observe().expect("observe"), &wanted).expect("it fits");
+        let errors = kernel.apply(&plan).expect_err("it would not be first");
+        assert!(
+            errors.to_string().contains("write attach = \"auto\""),
+            "{errors}"
+        );
+        assert!(kernel.observe().expect("observe").attachments.is_empty());
+    });
+}
+
+#[test]
+fn a_filter_that_somebody_removes_is_missed_and_put_back() {
+    on_a_host(|host| {
+        let veth = host.veth(101);
+        let wanted = desired(Verdict::Allow, &[veth]);
+        let mut kernel = host.open(Attach::Auto);
+        reach(&mut kernel, &wanted);
+        foreign::remove_discipline(veth);
+        kernel.look_again(veth);
+        assert!(kernel.observe().expect("observe").attachments.is_empty());
+        reach(&mut kernel, &wanted);
+        assert_eq!(foreign::filters(veth, Direction::Ingress), 1);
+    });
+}
+
+#[test]
 fn a_discipline_goes_with_the_last_filter_if_it_was_ours() {
     on_a_host(|host| {
         let ours = host.veth(103);

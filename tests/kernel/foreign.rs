@@ -139,6 +139,15 @@ pub fn make_discipline(ifindex: u32) {
     assert!(status.success(), "make a clsact discipline: {status}");
 }
 
+/// Removes it with all filters, anybody's, as some network plugins do.
+pub fn remove_discipline(ifindex: u32) {
+    let status = Command::new("tc")
+        .args(["qdisc", "del", "dev", &format!("bwk{ifindex}"), "clsact"])
+        .status()
+        .expect("run tc");
+    assert!(status.success(), "remove a clsact discipline: {status}");
+}
+
 /// Whether an interface has a clsact discipline, as tc(8) sees it.
 pub fn has_discipline(ifindex: u32) -> bool {
     let output = Command::new("tc")

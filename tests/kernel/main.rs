@@ -31,30 +31,36 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_dead_daemon_s_kernel_state_is_adopted_as_it_was() {
-    on_a_host(|host| {
-        let veth = host.veth(101);
-        let wanted = desired(Verdict::Allow, &[veth]);
-        let mut kernel = host.open(Attach::Auto);
-        assert_eq!(*kernel.adoption(), Adoption::Fresh);
-        reach(&mut kernel, &wanted);
-        let before = tcx_programs(veth, Direction::Ingress);
-        assert_eq!(before.len(), 1);
-        drop(kernel);
-        assert_eq!(tcx_programs(veth, Direction::Ingress), before);
+    for (mode, links, filters) in [(Attach::Tcx, 1, 0), (Attach::Clsact, 0, 1)] {
+        on_a_host(move |host| {
+            let veth = host.veth(101);
+            let wanted = desired(Verdict::Allow, &[veth]);
+            let there = || {
+                let filters = foreign::filters(veth, Direction::Ingress);
+                (tcx_programs(veth, Direction::Ingress), filters)
+            };
+            let mut kernel = host.open(mode);
+            assert_eq!(*kernel.adoption(), Adoption::Fresh);
+            reach(&mut kernel, &wanted);
+            let before = there();
+            assert_eq!((before.0.len(), before.1), (links, filters));
+            drop(kernel);
+            assert_eq!(there(), before);
 
-        let mut kernel = host.open(Attach::Auto);
-        assert_eq!(*kernel.adoption(), Adoption::Adopted);
-        assert_reached(&mut kernel, &wanted);
-        let actual = kernel.observe().expect("observe");
-        assert_eq!(
-            actual.active,
-            Active {
-                generation: 1,
-                slot: Slot::B
-            }
-        );
-        assert_eq!(tcx_programs(veth, Direction::Ingress), before);
-    });
+            let mut kernel = host.open(Attach::Auto);
+            assert_eq!(*kernel.adoption(), Adoption::Adopted);
+            assert_reached(&mut kernel, &wanted);
+            let actual = kernel.observe().expect("observe");
+            assert_eq!(
+                actual.active,
+                Active {
+                    generation: 1,
+                    slot: Slot::B
+                }
+            );
+            assert_eq!(there(), before);
+        });
+    }
 }
 
 #[test]
@@ -249,13 +255,13 @@ fn maps_of_another_size_are_replaced_with_their_connections_while_the_old_ones_j
     on_a_host(|host| {
         let veth = host.veth(101);
         let wanted = desired(Verdict::Allow, &[veth]);
-        let mut kernel = host.open(Attach::Auto);
+        let mut kernel = host.open(Attach::Tcx);
         reach(&mut kernel, &wanted);
         insert_flow(host, "maps-1/flows", 1);
         let before = tcx_programs(veth, Direction::Ingress);
         drop(kernel);
 
-        let mut settings = host.settings(Attach::Auto);
+        let mut settings = host.settings(Attach::Tcx);
         settings.limits.flows = 2048;
         let mut kernel = Kernel::open(settings.clone()).expect("open");
         assert!(
@@ -426,8 +432,11 @@ fn what_it_costs() {
             }
             println!("instructions: {:?}", kernel.verified_instructions());
             let memory = kernel.reader().memory().expect("read");
-            assert!(memory["flows"] > 0);
-            println!("kernel memory: {} KiB", memory.values().sum::<u64>() / 1024);
+            for (name, map) in &memory {
+                assert!(0 < map.bytes && map.bytes <= map.most, "{name}: {map:?}");
+            }
+            let bytes: u64 = memory.values().map(|map| map.bytes).sum();
+            println!("kernel memory: {} KiB", bytes / 1024);
             let mut kernel = Some(kernel);
             timed(&format!("{mode:?}: detach one"), count, &mut || {
                 let kernel = kernel.take().expect("once");

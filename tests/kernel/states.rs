@@ -37,11 +37,11 @@ fn policy(verdict: Verdict) -> PolicyImage {
     };
     let network = |prefix: &str, number| (prefix.parse::<IpNet>().expect("a prefix"), number);
     PolicyImage {
-        subjects: BTreeMap::from([
+        subjects: Arc::new(BTreeMap::from([
             (IdentityNumber::HOST, subject.clone()),
             (IdentityNumber(2), subject),
-        ]),
-        pairs: BTreeMap::new(),
+        ])),
+        pairs: Arc::default(),
         networks: Arc::new(Networks::new(&BTreeMap::from([
             network("0.0.0.0/0", IdentityNumber::internet(0)),
             network("10.0.0.0/8", IdentityNumber::lan(0)),

@@ -1,11 +1,15 @@
 //! Enforcement outlives the daemon, and ends only when it is told to.
 
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
-use nix::sys::utsname::uname;
 use serde_json::json;
 
 use super::{firewall, policy};
 use crate::common::daemon::{Attach, Daemon};
+use crate::common::eventually;
 use crate::common::probe;
 use crate::common::sandbox::Sandbox;
 use crate::common::service::Service;
@@ -20,25 +24,55 @@ const RULES: &str = r#"
     ports = ["80/tcp", "5000/tcp", "5000/udp"]
 "#;
 
-/// Whoever has them uses links, which others cannot push aside.
+/// They are there a hundred times sooner than links.
 #[test]
-fn the_kernel_decides_how_programs_are_attached_and_status_says_so() {
+fn filters_attach_the_programs_where_nobody_else_s_are_in_the_way_and_status_says_so() {
     let sandbox = Sandbox::new(&["db", "web"]);
     let daemon = firewall(&sandbox, Attach::Auto, RULES);
     let attach = daemon.status()["attach"].clone();
-    let release = uname().expect("ask for the kernel's version");
-    let release = release.release().to_string_lossy().into_owned();
-    let mut numbers = release
-        .split('.')
-        .map_while(|number| number.parse::<u32>().ok());
-    let version = (numbers.next(), numbers.next());
-    let expected = if version >= (Some(6), Some(6)) {
-        json!({ "mode": "tcx", "fallbacks": [] })
-    } else {
-        let fallback = "this kernel has no tcx (Linux 6.6 has): clsact filters serve";
-        json!({ "mode": "clsact", "fallbacks": [fallback] })
+    assert_eq!(attach, json!({ "mode": "clsact", "fallbacks": [] }));
+}
+
+/// A look a minute is all that an idle daemon does, so within a second there are hardly any: a thread
+/// that polls would wake up again and again.
+#[test]
+fn an_idle_daemon_sleeps() {
+    let sandbox = Sandbox::new(&["db", "web"]);
+    let daemon = firewall(&sandbox, Attach::Auto, RULES);
+    let process = daemon.pid().expect("it runs");
+    let wakeups = || -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+        let of = |task: fs::DirEntry| {
+            let status = fs::read_to_string(task.path().join("status")).ok()?;
+            let line = status
+                .lines()
+                .find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        tasks.flatten().filter_map(of).sum()
     };
-    assert_eq!(attach, expected, "on {release}");
+    eventually("the daemon sleeps through a second", || {
+        let before = wakeups();
+        thread::sleep(Duration::from_secs(1));
+        (wakeups() == before).then_some(())
+    });
+}
+
+/// As some network plugins do. Nobody asks the daemon for anything.
+#[test]
+fn filters_that_somebody_removes_are_put_back() {
+    let sandbox = Sandbox::new(&["db", "web"]);
+    let daemon = firewall(&sandbox, Attach::Auto, RULES);
+    let host = &sandbox.host().namespace;
+    let filter = || {
+        let shown = host.run("tc", &["filter", "show", "dev", "web", "egress"]);
+        shown.contains("to_endpoint").then_some(())
+    };
+    eventually("the filter is there", filter);
+    host.run("tc", &["qdisc", "del", "dev", "web", "clsact"]);
+    eventually("the filter is there again", filter);
+    let status = daemon.status();
+    assert_eq!(status["endpoints"]["armed"], 2, "{status:#}");
 }
 
 on_both_hooks! {
@@ -150,7 +184,7 @@ on_both_hooks! {
         let daemon = firewall(&sandbox, attach, RULES);
         let before = daemon.revision();
         daemon.signal(Signal::SIGHUP);
-        crate::common::eventually("a load without effect is a revision too", || {
+        eventually("a load without effect is a revision too", || {
             (daemon.revision() > before).then_some(())
         });
     }

@@ -1,6 +1,7 @@
 //! Everybody who can be asked about: what runs, the world, and endpoints that could run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -38,7 +39,7 @@ impl<'a> Stage<'a> {
     pub fn new(policy: &'a Policy, compiled: &'a Compiled) -> Result<Self, LimitErrors> {
         let mut sets = BTreeMap::new();
         let mut world = BTreeMap::new();
-        for (&number, info) in &compiled.identities {
+        for (&number, info) in compiled.identities.iter() {
             match number.kind() {
                 PeerKind::Host => {}
                 PeerKind::Endpoint => {
@@ -59,7 +60,7 @@ impl<'a> Stage<'a> {
         sets.extend(numbers.map(IdentityNumber).zip(could_run));
 
         let mut rules = vec![RuleNumber::DEFAULT; policy.rules.len()];
-        for (&number, info) in &compiled.rules {
+        for (&number, info) in compiled.rules.iter() {
             if let Some(rule) = rules.get_mut(info.index) {
                 *rule = number;
             }
@@ -78,8 +79,8 @@ impl<'a> Stage<'a> {
         };
         let lists = lists::build(&actors, &unlimited)?;
         let judges = Compiled {
-            subjects: lists.subjects,
-            pairs: lists.pairs,
+            subjects: Arc::new(lists.subjects),
+            pairs: Arc::new(lists.pairs),
             ..Compiled::default()
         };
         Ok(Self {

@@ -75,6 +75,27 @@ impl Netlink {
         )
     }
 
+    /// The addresses of one interface of this host; one that is gone has none.
+    ///
+    /// # Errors
+    /// The kernel does not tell, or in a form that is not understood.
+    pub fn addresses_of(&mut self, ifindex: u32) -> Result<Vec<InterfaceAddress>, NetlinkError> {
+        let mut question = AddressMessage::default();
+        question.header.index = ifindex;
+        let all = self.dump(
+            &format!("cannot list the addresses of interface {ifindex}"),
+            &RouteNetlinkMessage::GetAddress(question),
+            |_, payload| InterfaceAddress::parse(payload),
+        );
+        match all {
+            Err(error) if error.errno() == Some(nix::libc::ENODEV) => Ok(Vec::new()),
+            all => Ok(all?
+                .into_iter()
+                .filter(|address| address.ifindex == ifindex)
+                .collect()),
+        }
+    }
+
     /// The addresses of one interface in another namespace.
     pub(super) fn addresses_in(
         &mut self,

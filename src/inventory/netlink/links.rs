@@ -151,6 +151,25 @@ impl Netlink {
         )
     }
 
+    /// One interface of this host; `None`: there is none of this index.
+    ///
+    /// # Errors
+    /// The kernel does not tell, or in a form that is not understood.
+    pub fn link(&mut self, ifindex: u32) -> Result<Option<Link>, NetlinkError> {
+        let mut question = LinkMessage::default();
+        question.header.index = ifindex;
+        question.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+        let answer = self.ask(
+            &format!("cannot read interface {ifindex}"),
+            &RouteNetlinkMessage::GetLink(question),
+            |_, payload| Link::parse(payload),
+        );
+        match answer {
+            Err(error) if error.errno() == Some(nix::libc::ENODEV) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
     /// What the other end of `link` has for a MAC address and addresses. `None`: it has no other
     /// end in another namespace, or that went away in this moment.
     ///

@@ -18,16 +18,20 @@ use crate::netlink::{Messages, NetlinkError, RECEIVE_BYTES, unsigned};
 
 // rtnetlink.h
 const RTNLGRP_LINK: u32 = 1;
+const RTNLGRP_TC: u32 = 4;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
+const RTM_DELQDISC: u16 = 37;
+const RTM_DELTFILTER: u16 = 45;
 /// A bridge's own notices about its ports (`AF_BRIDGE`): the interface's own notice comes as well.
 const FAMILY_BRIDGE: u8 = 7;
 const IFINFOMSG_INDEX: usize = 4;
 const IFADDRMSG_INDEX: usize = 4;
+const TCMSG_INDEX: usize = 4;
 
 const SOL_NETLINK: i32 = 270; // socket.h
 const NETLINK_LISTEN_ALL_NSID: i32 = 8; // netlink.h
@@ -85,6 +89,9 @@ fn subscribe(buffer: usize, all_namespaces: bool) -> io::Result<Socket> {
     socket.bind(&SocketAddr::new(0, 0))?;
     for group in [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR] {
         socket.add_membership(group)?;
+    }
+    if !all_namespaces {
+        socket.add_membership(RTNLGRP_TC)?;
     }
     Ok(socket)
 }
@@ -177,6 +184,9 @@ fn host_trigger(kind: u16, payload: &[u8]) -> Result<Option<Trigger>, DecodeErro
         },
         RTM_NEWADDR | RTM_DELADDR => Trigger::HostAddresses {
             ifindex: unsigned(payload, IFADDRMSG_INDEX)?,
+        },
+        RTM_DELQDISC | RTM_DELTFILTER => Trigger::FiltersGone {
+            ifindex: unsigned(payload, TCMSG_INDEX)?,
         },
         _ => return Ok(None),
     };

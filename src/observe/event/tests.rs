@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -59,13 +60,12 @@ fn names() -> Names {
         name: name.to_owned(),
     };
     let compiled = Compiled {
-        identities: [
+        identities: Arc::new(BTreeMap::from([
             (IdentityNumber(2), info(&[0], "alliance")),
             (IdentityNumber(3), info(&[1], "empire")),
             (IdentityNumber::internet(1), info(&[], "office")),
-        ]
-        .into(),
-        rules: [(
+        ])),
+        rules: Arc::new(BTreeMap::from([(
             RuleNumber(3),
             RuleInfo {
                 index: 0,
@@ -73,8 +73,7 @@ fn names() -> Names {
                 name: "no rebels".to_owned(),
                 location: location(12),
             },
-        )]
-        .into(),
+        )])),
         ..Compiled::default()
     };
     Names::new(&inventory, &policy, &compiled)

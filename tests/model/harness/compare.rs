@@ -275,7 +275,7 @@ impl Tally {
                 return Err(format!("{expected} drops for {name}, {counted} counted"));
             }
         }
-        for (number, info) in &compiled.rules {
+        for (number, info) in compiled.rules.iter() {
             let before = self.hits_before.get(&number.0).copied().unwrap_or(0);
             let counted = kernel.rule_hits(number.0) - before;
             let expected = self.hits.get(&info.name).copied().unwrap_or(0);

@@ -1,0 +1,124 @@
+//! What bridgewall costs, beside what others cost: `scripts/bench`. Needs root, and touches nothing
+//! but network namespaces of its own.
+//!
+//! Each scenario is a module that gives [`report::Table`]s, named in [`SCENARIOS`]. All candidates of a
+//! comparison stand side by side and are measured in turn (see [`rounds`]), in CPU time (see [`cpu`]).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[path = "../common/mod.rs"]
+mod common;
+mod control;
+mod cpu;
+mod crowd;
+mod frames;
+mod lab;
+mod live;
+mod peers;
+mod plot;
+mod report;
+mod rounds;
+mod runs;
+mod sockets;
+mod ways;
+
+use report::Table;
+
+/// A scenario at work.
+type Measure = fn(&Options) -> Vec<Table>;
+
+/// What can be measured, and by which function.
+const SCENARIOS: &[(&str, &str, Measure)] = &[
+    (
+        "runs",
+        "one program at work, by BPF_PROG_TEST_RUN",
+        runs::measure,
+    ),
+    ("live", "packets from container to container", live::measure),
+    ("sockets", "sockets of two containers", sockets::measure),
+    (
+        "ways",
+        "to the outside, and to published ports",
+        ways::measure,
+    ),
+    ("control", "what the daemon does", control::measure),
+];
+
+/// Measures what bridgewall costs, beside its peers.
+#[derive(Debug, Parser)]
+#[command(name = "scripts/bench", after_help = scenarios())]
+pub struct Options {
+    /// Only these scenarios.
+    scenarios: Vec<String>,
+    /// A short look, which is less exact.
+    #[arg(long)]
+    quick: bool,
+    /// Rounds of each comparison.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Write what was measured to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Draw what was measured into this folder.
+    #[arg(long)]
+    plots: Option<PathBuf>,
+    /// Given by cargo.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    /// How many times everything is measured.
+    pub fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 3 } else { 8 }).max(1)
+    }
+
+    /// So many of something, or a tenth for a short look.
+    pub fn amount(&self, full: u32) -> u32 {
+        if self.quick { full / 10 } else { full }
+    }
+}
+
+fn scenarios() -> String {
+    let lines = SCENARIOS
+        .iter()
+        .map(|(name, about, _)| format!("  {name:10}{about}\n"));
+    "Scenarios:\n".to_owned() + &lines.collect::<String>()
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    for name in &options.scenarios {
+        if !SCENARIOS.iter().any(|(known, ..)| known == name) {
+            eprintln!("there is no scenario {name}\n\n{}", scenarios());
+            return ExitCode::from(2);
+        }
+    }
+    let mut tables = Vec::new();
+    for (name, _, measure) in SCENARIOS {
+        if options.scenarios.is_empty() || options.scenarios.iter().any(|wanted| wanted == name) {
+            for table in measure(&options) {
+                println!("{table}");
+                tables.push(table);
+            }
+        }
+    }
+    let written = options
+        .json
+        .as_ref()
+        .map_or(Ok(()), |path| report::write_json(path, &tables))
+        .and_then(|()| {
+            let folder = options.plots.as_ref();
+            folder.map_or(Ok(()), |folder| report::write_plots(folder, &tables))
+        });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
