@@ -12,6 +12,7 @@
 #include "abi.h"
 #include "address.h"
 #include "maps.h"
+#include "network.h"
 #include "packet.h"
 
 static __always_inline bool is_world(__u32 identity)
@@ -41,24 +42,32 @@ static __always_inline int find_endpoint(__u32 number, __u32 slot, struct party 
 static __always_inline int find_network(const struct address *address, __u32 slot,
 					struct party *party)
 {
-	struct network *network;
+	__u32 identity = network_of(address, slot);
 
-	if (is_mapped(address)) {
-		struct network4_key key = {
-		    .prefix_length = 32 + 32, .slot = slot, .address = address->word[3]};
-
-		network = bpf_map_lookup_elem(&networks4, &key);
-	} else {
-		struct network6_key key = {.prefix_length = 32 + 128, .slot = slot};
-
-		__builtin_memcpy(key.address, address->word, sizeof(key.address));
-		network = bpf_map_lookup_elem(&networks6, &key);
-	}
-	if (!network || !is_world(network->identity))
+	if (identity == IDENTITY_NONE)
 		return DROP_IDENTITY_MISSING;
-	party->identity = network->identity;
+	party->identity = identity;
 	party->endpoint = 0;
 	return DROP_NONE;
+}
+
+/*
+ * The rule that denies a packet from `identity`, of the world, whoever receives it; 0: there is none, and
+ * who knows the receiver must judge. opens: it can be nothing but the first one of a connection; others
+ * may be answers, which no rule stops.
+ */
+static __always_inline __u32 denied_by(__u32 identity, __u32 slot, bool opens)
+{
+	__u32 index = (identity & IDENTITY_WORLD_NUMBER) << 2 |
+		      (identity & IDENTITY_LAN_BIT ? 2 : 0) | (slot & 1);
+	struct denial *denial;
+
+	if (!is_world(identity))
+		return 0;
+	denial = bpf_map_lookup_elem(&denials, &index);
+	if (!denial || !(opens || denial->flags & DENIAL_BOTH_WAYS))
+		return 0;
+	return denial->rule;
 }
 
 /* Whose address this is, seen from `bridge`. Returns a drop reason. */

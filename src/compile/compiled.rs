@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::division::Division;
 use super::world::size;
 use crate::policy::model::{Action, IdentityId, Location, Peer, Side};
 use crate::policy::traffic::Selector;
+use crate::state::denial::Denial;
+use crate::state::networks::Networks;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, PeerKind, RuleNumber};
 use crate::state::steps::{Step, StepList, Verdict};
 
@@ -24,6 +27,10 @@ pub struct Compiled {
     pub pairs: Arc<BTreeMap<PairKey, Arc<StepList>>>,
     /// The world outside by longest prefix; both families' default routes are always in it.
     pub networks: Arc<BTreeMap<IpNet, IdentityNumber>>,
+    /// The same as the kernel searches it, and how it came about.
+    pub world: Division,
+    /// Who of the world is denied whatever he opens, whoever it is to.
+    pub denials: BTreeMap<IdentityNumber, Denial>,
     /// Which identity number each endpoint has.
     pub endpoints: BTreeMap<EndpointNumber, IdentityNumber>,
     /// What the numbers mean, for people.
@@ -129,6 +136,12 @@ impl Compiled {
             let subject = self.subjects.get(&subject)?;
             Some(&subject.generic[side as usize][peer.kind() as usize])
         })
+    }
+
+    /// The world outside as the kernel searches it.
+    #[must_use]
+    pub fn trees(&self) -> &Arc<Networks> {
+        &self.world.trees
     }
 
     /// The number of an address of the world, by longest prefix.

@@ -9,6 +9,8 @@
 
 pub mod checks;
 pub mod compiled;
+mod denials;
+pub mod division;
 pub mod explain;
 mod follow;
 pub mod limits;
@@ -24,11 +26,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::compiled::{Compiled, IdentityInfo, RuleInfo};
+use self::division::Unnumbered;
 use self::limits::{LimitErrors, Limits, Need, Needs, Resource};
 use self::lists::Actors;
 use self::membership::EndpointSet;
 use self::numbering::{EndpointKey, Exhausted, Numbering, RuleKey, WorldKey};
-use self::world::{Region, World};
+use self::world::Region;
 use crate::inventory::model::Inventory;
 use crate::policy::model::Policy;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, RuleNumber};
@@ -46,13 +49,28 @@ pub fn compile(
     numbering: &mut Numbering,
     limits: &Limits,
 ) -> Result<Compiled, LimitErrors> {
+    compile_again(policy, None, inventory, numbering, limits)
+}
+
+/// The same, where this very policy was compiled before, for whatever was on this host then: its long
+/// lists are not gone through again.
+///
+/// # Errors
+/// As for [`compile`].
+pub fn compile_again(
+    policy: &Policy,
+    before: Option<&Compiled>,
+    inventory: &Inventory,
+    numbering: &mut Numbering,
+    limits: &Limits,
+) -> Result<Compiled, LimitErrors> {
     let sets = endpoint_sets(policy, inventory);
     let distinct: BTreeSet<&EndpointSet> = sets.values().collect();
-    let world = World::new(policy);
+    let world = Unnumbered::new(policy, before.map(|before| &before.world));
     let needs = Needs {
         rules: policy.rules.len(),
         identities: distinct.len(),
-        ..Needs::of_networks(world.table.iter().map(|(prefix, _)| prefix))
+        ..Needs::of_networks(world.prefixes())
     }
     .with_inventory(inventory);
     needs.check(limits)?;
@@ -61,7 +79,8 @@ pub fn compile(
     renumbered.advance();
     let rules = number_rules(policy, &mut renumbered, limits)?;
     let by_set = number_endpoints(policy, &distinct, &mut renumbered)?;
-    let regions = number_regions(policy, &world.regions, &mut renumbered)?;
+    let numbers = number_regions(policy, world.regions(), &mut renumbered)?;
+    let world = world.numbered(numbers);
 
     let actors = Actors {
         policy,
@@ -70,23 +89,19 @@ pub fn compile(
             .iter()
             .map(|(&set, &number)| (number, set.clone()))
             .collect(),
-        world: regions
+        world: world
+            .numbers
             .iter()
-            .zip(&world.regions)
+            .zip(&*world.regions)
             .map(|(&number, region)| (number, region.networks.clone()))
             .collect(),
     };
     let lists = lists::build(&actors, limits)?;
+    let denials = denials::find(&actors);
     let compiled = Compiled {
         subjects: Arc::new(lists.subjects),
         pairs: Arc::new(lists.pairs),
-        networks: Arc::new(
-            world
-                .table
-                .iter()
-                .map(|&(prefix, region)| (prefix, regions[region]))
-                .collect(),
-        ),
+        denials,
         endpoints: sets
             .iter()
             .map(|(&endpoint, set)| (endpoint, by_set[set]))
@@ -94,10 +109,12 @@ pub fn compile(
         identities: Arc::new(describe_identities(
             policy,
             &actors.endpoints,
-            &regions,
+            &world.numbers,
             &world.regions,
         )),
         rules: Arc::new(describe_rules(policy, &rules)),
+        networks: Arc::clone(&world.networks),
+        world,
     };
     Needs::of(&compiled, inventory).check(limits)?;
     *numbering = renumbered;

@@ -50,7 +50,7 @@ const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], length: u8) -> IpNet {
 
 /// Where an address of the world lies: all that the policy can tell of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Region {
+pub struct Region {
     /// In the local part of the world.
     pub lan: bool,
     /// The networks and inline CIDRs that contain it, in order.

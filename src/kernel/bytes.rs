@@ -37,9 +37,9 @@ plain! {
     published { endpoint, port, _pad }
     endpoint { identity, ifindex, bridge }
     shortcut { ifindex, bridge, mac, _pad }
-    network4_key { prefix_length, slot, address }
-    network6_key { prefix_length, slot, address }
-    network { identity }
+    network_roots { reference }
+    network_node { word }
+    denial { rule, flags }
     endpoint_constants { number, flags, mac, _pad, ipv4_count, ipv6_count, ipv4, ipv6 }
     flow_key {
         low, high, low_port, high_port, protocol, icmp_type, icmp_low_asks, _pad, zone

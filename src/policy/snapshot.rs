@@ -2,8 +2,9 @@
 //! files: at a boot with broken ones.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::assemble::parse;
 use super::diagnostic::Report;
@@ -22,7 +23,23 @@ pub struct Snapshot {
 struct Text {
     path: PathBuf,
     /// What was read; or why nothing was, which makes a snapshot differ, but not one that is kept.
-    text: Result<String, String>,
+    text: Result<SharedText, String>,
+}
+
+/// A file's text, which whoever parses it has in hand as well.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct SharedText(Arc<str>);
+
+impl Serialize for SharedText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SharedText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
+    }
 }
 
 impl Text {
@@ -30,7 +47,7 @@ impl Text {
         Self {
             path: path.to_owned(),
             text: match read {
-                Ok(source) => Ok(source.text().to_owned()),
+                Ok(source) => Ok(SharedText(Arc::clone(source.shared()))),
                 Err(error) => Err(error.message.clone()),
             },
         }
@@ -51,16 +68,16 @@ impl Snapshot {
     /// # Errors
     /// What was wrong with the texts then; or a newer version of this program refuses them.
     pub fn parse(&self) -> Result<Policy, Report> {
-        let sources = self
-            .policies
-            .iter()
-            .filter_map(|text| Some(Source::new(&text.path, text.text.as_ref().ok()?)));
+        let sources = self.policies.iter().filter_map(|text| {
+            let SharedText(known) = text.text.as_ref().ok()?;
+            Some(Source::new(&text.path, Arc::clone(known)))
+        });
         parse(sources.collect(), &mut |path| {
             self.networks
                 .iter()
                 .find(|text| text.path == path)
                 .and_then(|text| text.text.as_ref().ok())
-                .map(|text| Source::new(path, text))
+                .map(|SharedText(text)| Source::new(path, Arc::clone(text)))
                 .ok_or_else(|| FileError {
                     path: path.to_owned(),
                     message: format!("{} was not kept", path.display()),

@@ -11,7 +11,7 @@ use super::model::Location;
 #[derive(Debug, Clone)]
 pub struct Source {
     path: Arc<PathBuf>,
-    text: String,
+    text: Arc<str>,
     invalid: Option<usize>,
     lines: OnceCell<Vec<usize>>,
 }
@@ -19,7 +19,7 @@ pub struct Source {
 impl Source {
     /// A file's text.
     #[must_use]
-    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<Arc<str>>) -> Self {
         Self {
             path: Arc::new(path.into()),
             text: text.into(),
@@ -50,6 +50,11 @@ impl Source {
     /// What it says.
     #[must_use]
     pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same, for whoever keeps it: a file of a million lines is in memory once.
+    pub(super) const fn shared(&self) -> &Arc<str> {
         &self.text
     }
 

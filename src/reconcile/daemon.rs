@@ -32,6 +32,7 @@ use crate::inventory::model::Inventory;
 use crate::kernel::{Kernel, KernelReader, KernelSettings};
 use crate::observe::hub::Hub;
 use crate::observe::names::Names;
+use crate::policy::model::Policy;
 use crate::watch::files::FileWatch;
 use crate::watch::signals;
 
@@ -86,6 +87,8 @@ pub(super) struct Daemon {
     pub numbering: Numbering,
     pub inventory: Inventory,
     pub compiled: Compiled,
+    /// What it was compiled from.
+    pub compiled_of: Option<Arc<Policy>>,
     pub remarks: Vec<Remark>,
     /// What went wrong at the last pass; empty when the kernel holds what it should.
     pub failures: Vec<String>,
@@ -156,6 +159,7 @@ impl Daemon {
             numbering: numbering.unwrap_or_default(),
             inventory: Inventory::default(),
             compiled: Compiled::default(),
+            compiled_of: None,
             remarks: Vec::new(),
             failures: Vec::new(),
             kernel_failures: 0,
@@ -483,6 +487,7 @@ impl Daemon {
         self.host.settle(pass.ledger, &self.store);
         self.inventory = pass.inventory;
         self.compiled = pass.compiled;
+        self.compiled_of = Some(pass.policy);
         pass.phases.done("keep");
         log::debug!("one pass: {}", pass.phases);
         if failures.is_empty() {

@@ -1,11 +1,12 @@
 //! Diff: from what is on the host and a policy to what is to be done. Nothing is changed by it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::daemon::Daemon;
 use super::phases::Phases;
 use crate::compile::checks::run_tests;
-use crate::compile::compile;
+use crate::compile::compile_again;
 use crate::compile::compiled::Compiled;
 use crate::compile::numbering::Numbering;
 use crate::inventory::endpoints::{Ledger, Remark};
@@ -20,6 +21,7 @@ pub(super) struct Pass {
     pub plan: Plan,
     pub inventory: Inventory,
     pub compiled: Compiled,
+    pub policy: Arc<Policy>,
     /// If the policy had to be compiled.
     pub numbering: Option<Numbering>,
     pub ledger: Ledger,
@@ -33,7 +35,7 @@ impl Pass {
     ///
     /// # Errors
     /// Why the policy cannot be taken, or why nobody can tell what is there.
-    pub fn prepare(daemon: &mut Daemon, policy: &Policy) -> Result<Self, String> {
+    pub fn prepare(daemon: &mut Daemon, policy: &Arc<Policy>) -> Result<Self, String> {
         let mut phases = Phases::begin();
         let merged = daemon
             .look_for_others(policy)
@@ -44,8 +46,12 @@ impl Pass {
             None => {
                 let mut numbering = daemon.numbering.clone();
                 let limits = daemon.config.limits.of_one_policy();
-                let compiled = compile(policy, &merged.inventory, &mut numbering, &limits)
-                    .map_err(|error| error.to_string())?;
+                let same = daemon.compiled_of.as_ref();
+                let same = same.is_some_and(|of| Arc::ptr_eq(of, policy));
+                let before = same.then_some(&daemon.compiled);
+                let compiled =
+                    compile_again(policy, before, &merged.inventory, &mut numbering, &limits)
+                        .map_err(|error| error.to_string())?;
                 (compiled, Some(numbering))
             }
         };
@@ -68,6 +74,7 @@ impl Pass {
             plan,
             inventory: merged.inventory,
             compiled,
+            policy: Arc::clone(policy),
             numbering,
             ledger: merged.ledger,
             remarks: merged.remarks,

@@ -2,7 +2,7 @@
 //! last good policy. Every file is replaced atomically: a full disk or a crash leaves the old one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,7 +68,11 @@ impl Store {
                 .mode(0o600)
                 .open(&beside)?;
             fault::step("write a state file")?;
-            file.write_all(&serde_json::to_vec(value)?)?;
+            // Not as one text first: it may hold lists of a million lines.
+            let mut writer = BufWriter::new(&mut file);
+            serde_json::to_writer(&mut writer, value)?;
+            writer.flush()?;
+            drop(writer);
             fault::step("sync a state file")?;
             file.sync_all()?;
             fault::step("rename a state file")?;

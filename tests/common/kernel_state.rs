@@ -2,6 +2,7 @@
 //! that are given anew by each are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use bridgewall::kernel::{Kernel, KernelSettings};
 use bridgewall::policy::Trust;
 use bridgewall::state::actual::{Actual, Mechanism, SubjectPlaces};
 use bridgewall::state::desired::{AddressKey, AddressOwner};
+use bridgewall::state::networks::Networks;
 use bridgewall::state::numbers::{EndpointNumber, IdentityNumber};
 use bridgewall::state::steps::StepList;
 
@@ -34,8 +36,8 @@ pub struct KernelState {
     subjects: BTreeMap<String, Vec<List>>,
     /// What identities do with others.
     pairs: BTreeMap<(String, String, String), List>,
-    /// Whose networks are.
-    networks: BTreeMap<String, String>,
+    /// Who is in the world outside, of every 2^16th part of it: where that begins.
+    networks: Vec<(IpAddr, String)>,
     /// Paths below the folder of pins.
     pins: BTreeSet<String>,
     /// Interfaces that the guard knows as armed.
@@ -129,15 +131,25 @@ impl KernelState {
                     ((side, name(key.subject), name(key.peer)), list(*place))
                 })
                 .collect(),
-            networks: judging
-                .networks
-                .iter()
-                .map(|(prefix, number)| (prefix.to_string(), name(*number)))
-                .collect(),
+            networks: parts_of_the_world(&judging.networks.wanted(), name),
             pins,
             armed,
         }
     }
+}
+
+fn parts_of_the_world(
+    networks: &Networks,
+    name: impl Fn(IdentityNumber) -> String,
+) -> Vec<(IpAddr, String)> {
+    let ipv4 = (0..=u16::MAX).map(|part| Ipv4Addr::from(u32::from(part) << 16).into());
+    let ipv6 = (0..=u16::MAX).map(|part| Ipv6Addr::from(u128::from(part) << 112).into());
+    let mut parts: Vec<(IpAddr, String)> = ipv4
+        .chain(ipv6)
+        .map(|first: IpAddr| (first, networks.find(first).map_or_else(String::new, &name)))
+        .collect();
+    parts.dedup_by(|part, before| part.1 == before.1 && part.0.is_ipv4() == before.0.is_ipv4());
+    parts
 }
 
 /// What a daemon calls the numbers of identities.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bridgewall::compile::compile;
 use bridgewall::compile::compiled::Compiled;
 use bridgewall::compile::limits::{Limits, Needs};
 use bridgewall::compile::numbering::Numbering;
+use bridgewall::compile::{compile, compile_again};
 use bridgewall::inventory::model::{Attributes, Inventory};
 use bridgewall::policy::model::{
     Action, Defaults, Identity, IdentityId, LabelOperator, LabelRequirement, Mode, Network,
@@ -14,7 +14,7 @@ use bridgewall::policy::model::{
 };
 use bridgewall::policy::traffic::{Interval, Selector, Traffic};
 use bridgewall::state::numbers::IdentityNumber;
-use bridgewall::state::steps::Step;
+use bridgewall::state::steps::{Step, Verdict};
 use ipnet::IpNet;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -449,6 +449,9 @@ proptest! {
             .flat_map(edges)
             .chain(edges(&asked))
             .filter(|address| asked.contains(address))
+            .inspect(|&address| {
+                assert_eq!(compiled.trees().find(address), compiled.network(address));
+            })
             .filter_map(|address| compiled.network(address))
             .collect();
         prop_assert_eq!(said, edges);
@@ -468,9 +471,34 @@ proptest! {
         let second = compile(&policy, &inventory, &mut numbering, &limits).unwrap();
         let restarted = compile(&policy, &inventory, &mut restored, &limits).unwrap();
         prop_assert_eq!(&first, &second);
+        let again = compile_again(&policy, Some(&first), &inventory, &mut numbering, &limits);
+        prop_assert_eq!(&first, &again.unwrap());
         prop_assert_eq!(&first, &restarted);
         let needs = Needs::of(&first, &inventory);
         prop_assert_eq!(needs.networks4 + needs.networks6, first.networks.len());
+    }
+
+    #[test]
+    fn whoever_is_denied_by_the_sender_alone_is_denied_by_everybody(
+        policy in policy(),
+        inventory in inventory(),
+    ) {
+        let compiled =
+            compile(&policy, &inventory, &mut Numbering::default(), &Limits::default()).unwrap();
+        let all_deny = |side, subject, peer| {
+            let list = compiled.list(side, subject, peer).unwrap();
+            list.steps().iter().all(|step| step.verdict == Verdict::Deny)
+        };
+        for (&peer, denial) in &compiled.denials {
+            prop_assert_eq!(
+                policy.rules[compiled.rules[&denial.rule].index].action,
+                Action::Deny
+            );
+            for &subject in compiled.subjects.keys() {
+                prop_assert!(all_deny(Side::Ingress, subject, peer));
+                prop_assert!(!denial.both_ways || all_deny(Side::Egress, subject, peer));
+            }
+        }
     }
 
     #[test]

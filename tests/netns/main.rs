@@ -29,6 +29,7 @@ macro_rules! on_both_hooks {
     };
 }
 
+mod blocklist;
 mod control;
 mod endpoints;
 mod guard;
