@@ -16,7 +16,7 @@
 /* Raised whenever a map's layout or the meaning of a value changes. Pins of another layout are
  * never adopted. */
 enum layout {
-	LAYOUT_VERSION = 2,
+	LAYOUT_VERSION = 3,
 };
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
@@ -166,10 +166,43 @@ struct network {
 	__u32 identity;
 };
 
+/* ---- Published ports --------------------------------------------------------------------- */
+
+/* A port of the host that leads to an endpoint. address: ::ffff:0.0.0.0 or :: for all of the host's
+ * addresses of that family. */
+struct published_key {
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 _pad;
+};
+
+struct published {
+	__u32 endpoint;
+	__be16 port; /* the endpoint's own */
+	__u16 _pad;
+};
+
+/* ---- Management -------------------------------------------------------------------------- */
+
+/* Who may reach which TCP port of the host whatever the policy says, by longest prefix; the length counts
+ * the 32 bits before the address too. */
+struct management_key {
+	__u32 prefix_length;
+	__be16 port;
+	__u16 _pad;
+	struct address address;
+};
+
+struct management {
+	__u32 allowed; /* 1 */
+};
+
 /* ---- The template's constants ------------------------------------------------------------ */
 
 enum endpoint_flag {
-	ENDPOINT_NAMED = 1, /* it is known whose interface this is; without it nothing passes */
+	ENDPOINT_NAMED = 1,  /* it is known whose interface this is; without it nothing passes */
+	ENDPOINT_UPLINK = 2, /* nobody's: the host's way to the world outside; the number is 0 */
 };
 
 /* Written into read-only data before a template is loaded, one template an interface. */
@@ -236,6 +269,9 @@ enum flow_flag {
 	FLOW_REPLIED = 256,      /* TCP: a SYN was acknowledged, that not yet */
 	FLOW_ANSWERED = 512,     /* both sides want it; it is counted so in its account */
 	FLOW_CLAIMED = 1024,     /* it is being removed, or becomes another: as good as none */
+	FLOW_FORWARDED =
+	    2048, /* at an uplink: the opener only bears the host's address, and is judged
+				    elsewhere */
 };
 
 /*
@@ -261,7 +297,9 @@ struct flow {
 
 /* Who pays for a connection's entry: the endpoint that opens it, or the one that somebody outside or
  * the host itself opens it to. The two are counted apart, so that nobody outside can keep an endpoint
- * from opening connections. An account is an endpoint number, and ACCOUNT_RECEIVED for the latter. */
+ * from opening connections. An account is an endpoint number, and ACCOUNT_RECEIVED for the latter.
+ * With number 0, which is no endpoint's, ACCOUNT_RECEIVED is what the world opens to the host; what the
+ * host opens to the world is in nobody's account, and counts only among all. */
 enum account {
 	ACCOUNT_NUMBER = 0x7fff,
 	ACCOUNT_RECEIVED = 0x8000,
@@ -408,7 +446,10 @@ struct event {
 enum hook {
 	HOOK_FROM_ENDPOINT = 0,
 	HOOK_TO_ENDPOINT = 1,
-	HOOKS = 2,
+	HOOKS = 2, /* of an endpoint; the others are those of uplinks */
+	HOOK_FROM_UPLINK = 2,
+	HOOK_TO_UPLINK = 3,
+	HOOK_XDP = 4,
 };
 
 /* At most `burst` events a second, for each endpoint and reason. */
@@ -462,7 +503,9 @@ enum body {
 	BODY_FROM_ENDPOINT = 0,
 	BODY_TO_ENDPOINT = 1,
 	BODY_DROP = 2, /* counts and reports a drop that a template decided */
-	BODIES = 3,
+	BODY_FROM_UPLINK = 3,
+	BODY_TO_UPLINK = 4,
+	BODIES = 5,
 };
 
 /* ---- Layout ------------------------------------------------------------------------------ */
@@ -480,6 +523,11 @@ ASSERT_SIZE(local_address_key, 20);
 ASSERT_SIZE(endpoint, 16);
 ASSERT_SIZE(network4_key, 12);
 ASSERT_SIZE(network6_key, 24);
+ASSERT_SIZE(published_key, 20);
+ASSERT_OFFSET(published_key, port, 16);
+ASSERT_SIZE(published, 8);
+ASSERT_SIZE(management_key, 24);
+ASSERT_OFFSET(management_key, address, 8);
 ASSERT_SIZE(endpoint_constants, 184);
 ASSERT_OFFSET(endpoint_constants, ipv6, 56);
 ASSERT_SIZE(flow_key, 44);

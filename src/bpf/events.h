@@ -28,7 +28,9 @@ static __always_inline void count_traffic(__u32 endpoint, __u32 hook, bool dropp
 {
 	struct endpoint_counters *traffic = bpf_map_lookup_elem(&endpoint_traffic, &endpoint);
 
-	if (!traffic || hook >= HOOKS)
+	/* Uplinks share the entry of number 0: what comes in there, and what goes out. */
+	hook &= HOOKS - 1;
+	if (!traffic)
 		return;
 	add_to(dropped ? &traffic->dropped[hook] : &traffic->passed[hook], bytes);
 }

@@ -87,6 +87,22 @@ struct {
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct published_key);
+	__type(value, struct published);
+} published SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 256);
+	__type(key, struct management_key);
+	__type(value, struct management);
+} management SEC(".maps");
+
 /* ---- Flows: written by the programs alone. ------------------------------------------------ */
 
 /* Connections, new and answered. It never evicts: how many of each there may be, in all and of each

@@ -24,6 +24,9 @@ layout! {
     endpoint is 16 { ifindex at 8, bridge at 12 }
     network4_key is 12 { slot at 4, address at 8 }
     network6_key is 24 { slot at 4, address at 8 }
+    published_key is 20 { port at 16, protocol at 18 }
+    published is 8 { port at 4 }
+    management_key is 24 { port at 4, address at 8 }
     endpoint_constants is 184 { mac at 8, ipv4_count at 16, ipv4 at 24, ipv6 at 56 }
     flow_key is 44 { low_port at 32, protocol at 36, icmp_low_asks at 38, zone at 40 }
     flow is 32 { last_seen at 8, opener at 16, selector at 24, status at 28 }

@@ -50,6 +50,8 @@ maps!(
     networks6,
     addresses,
     endpoints,
+    published,
+    management,
     flows,
     accounts,
     sweeper,
