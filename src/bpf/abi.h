@@ -46,6 +46,7 @@ enum identity {
 	IDENTITY_HOST = 1,
 	IDENTITY_LAN_BIT = 0x40000000,
 	IDENTITY_WORLD_BIT = 0x80000000u,
+	IDENTITY_WORLD_NUMBER = 0x3fffffff,
 };
 
 enum peer_kind {
@@ -166,6 +167,19 @@ struct network {
 	__u32 identity;
 };
 
+/*
+ * What the policy says of a packet from the world by nothing but its sender's identity, for who judges
+ * before the receiver is known. Index in the `denials` array: number << 2 | lan << 1 | slot, where number
+ * and lan are those of the identity.
+ */
+struct denial {
+	__u32 rule;  /* denies whatever anybody there opens, to whomever; 0: no rule does */
+	__u32 flags; /* DENIAL_* */
+};
+
+enum denial_flag {
+	DENIAL_BOTH_WAYS =
+	    1, /* nor may anybody open a connection to there, so nothing can be an answer */
 /* ---- Published ports --------------------------------------------------------------------- */
 
 /* A port of the host that leads to an endpoint. address: ::ffff:0.0.0.0 or :: for all of the host's
@@ -523,6 +537,7 @@ ASSERT_SIZE(local_address_key, 20);
 ASSERT_SIZE(endpoint, 16);
 ASSERT_SIZE(network4_key, 12);
 ASSERT_SIZE(network6_key, 24);
+ASSERT_SIZE(denial, 8);
 ASSERT_SIZE(published_key, 20);
 ASSERT_OFFSET(published_key, port, 16);
 ASSERT_SIZE(published, 8);

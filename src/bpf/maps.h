@@ -69,6 +69,13 @@ struct {
 	__type(value, struct network);
 } networks6 SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, struct denial);
+} denials SEC(".maps");
+
 /* ---- Inventory: written by the daemon, live. ---------------------------------------------- */
 
 struct {

@@ -61,6 +61,25 @@ static __always_inline int find_network(const struct address *address, __u32 slo
 	return DROP_NONE;
 }
 
+/*
+ * The rule that denies a packet from `identity`, of the world, whoever receives it; 0: there is none, and
+ * who knows the receiver must judge. opens: it can be nothing but the first one of a connection; others
+ * may be answers, which no rule stops.
+ */
+static __always_inline __u32 denied_by(__u32 identity, __u32 slot, bool opens)
+{
+	__u32 index = (identity & IDENTITY_WORLD_NUMBER) << 2 |
+		      (identity & IDENTITY_LAN_BIT ? 2 : 0) | (slot & 1);
+	struct denial *denial;
+
+	if (!is_world(identity))
+		return 0;
+	denial = bpf_map_lookup_elem(&denials, &index);
+	if (!denial || !(opens || denial->flags & DENIAL_BOTH_WAYS))
+		return 0;
+	return denial->rule;
+}
+
 /* Whose address this is, seen from `bridge`. Returns a drop reason. */
 __noinline int find_address(const struct address *address, __u32 bridge, __u32 slot,
 			    struct party *party)

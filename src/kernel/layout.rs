@@ -24,6 +24,7 @@ layout! {
     endpoint is 16 { ifindex at 8, bridge at 12 }
     network4_key is 12 { slot at 4, address at 8 }
     network6_key is 24 { slot at 4, address at 8 }
+    denial is 8 { flags at 4 }
     published_key is 20 { port at 16, protocol at 18 }
     published is 8 { port at 4 }
     management_key is 24 { port at 4, address at 8 }

@@ -48,6 +48,7 @@ maps!(
     identities,
     networks4,
     networks6,
+    denials,
     addresses,
     endpoints,
     published,
