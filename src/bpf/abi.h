@@ -180,6 +180,8 @@ struct denial {
 enum denial_flag {
 	DENIAL_BOTH_WAYS =
 	    1, /* nor may anybody open a connection to there, so nothing can be an answer */
+};
+
 /* ---- Published ports --------------------------------------------------------------------- */
 
 /* A port of the host that leads to an endpoint. address: ::ffff:0.0.0.0 or :: for all of the host's

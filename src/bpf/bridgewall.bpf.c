@@ -22,6 +22,7 @@
 #include "uplink.h"
 #include "upkeep.h"
 #include "verdict.h"
+#include "xdp.h"
 
 /* ---- Templates --------------------------------------------------------------------------- */
 
@@ -232,6 +233,20 @@ int to_uplink_body(struct __sk_buff *skb)
 	if (!reason)
 		reason = judge_leaving(skb, &packet);
 	return finish_uplink(skb, &packet, reason);
+}
+
+/* Before everything else on an uplink, where it has a place. The kernel may hand it frames in pieces. */
+SEC("xdp.frags")
+int uplink_xdp(struct xdp_md *context)
+{
+	struct packet packet = {.hook = HOOK_XDP};
+	int reason;
+
+	packet.ifindex = context->ingress_ifindex;
+	packet.bridge = context->ingress_ifindex;
+	find_policy(&packet);
+	reason = judge_frame(context, &packet);
+	return reason ? drop_frame(context, &packet, reason) : XDP_PASS;
 }
 
 /* Counts and reports what a template has refused. */

@@ -30,7 +30,7 @@ __noinline int is_managed(const struct packet *packet)
 	headers = &packet->headers;
 	if (headers->protocol != IPPROTO_TCP)
 		return false;
-	arriving = packet->hook == HOOK_FROM_UPLINK;
+	arriving = packet->hook != HOOK_TO_UPLINK;
 	key.port = arriving ? headers->destination_port : headers->source_port;
 	key.address = arriving ? headers->source : headers->destination;
 	return !!bpf_map_lookup_elem(&management, &key);
