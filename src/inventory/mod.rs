@@ -18,6 +18,7 @@ pub mod endpoints;
 pub mod model;
 pub mod netlink;
 pub mod observer;
+pub mod uplinks;
 
 use netlink::Nsid;
 
@@ -39,6 +40,8 @@ pub enum Trigger {
         /// On which interface.
         ifindex: u32,
     },
+    /// A default route came or went.
+    DefaultRoute,
     /// An interface, or an address of one, changed in a namespace that our interfaces lead to.
     Peer {
         /// Which one.

@@ -1,6 +1,6 @@
 //! One look at what the kernel shows, for the reconcile loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::docker::{DockerView, Sandbox};
 use super::endpoints::{HostView, Ledger, Settings, wants_peer};
@@ -50,7 +50,14 @@ impl Observer {
                 peers.insert(link.ifindex, peer);
             }
         }
+        // Named uplinks need no routes to be found.
+        let default_routes = if settings.uplinks.is_empty() {
+            self.netlink.default_routes()?
+        } else {
+            BTreeSet::new()
+        };
         Ok(HostView {
+            default_routes,
             links,
             addresses,
             peers,

@@ -9,13 +9,17 @@ use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 
 use super::nsid::Nsid;
 use crate::inventory::model::MacAddress;
-use crate::netlink::{Netlink, NetlinkError, attributes, text, unsigned};
+use crate::netlink::{Netlink, NetlinkError, attributes, text, unsigned, word};
 
 /// `struct ifinfomsg` (rtnetlink.h).
 const HEADER_BYTES: usize = 16;
+const HEADER_HARDWARE: usize = 2;
 const HEADER_INDEX: usize = 4;
 const HEADER_FLAGS: usize = 8;
 const IFF_UP: u32 = 1;
+
+/// Of `HEADER_HARDWARE` (if_arp.h).
+const ARPHRD_ETHER: u16 = 1;
 
 // if_link.h
 const IFLA_ADDRESS: u16 = 1;
@@ -26,7 +30,13 @@ const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_GROUP: u16 = 27;
 const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_XDP: u16 = 43;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_XDP_ATTACHED: u16 = 2;
+/// Any program, the driver's, the one behind it, the hardware's.
+const IFLA_XDP_PROGRAMS: [u16; 4] = [4, 5, 6, 7];
+/// Of `IFLA_XDP_ATTACHED`.
+const XDP_ATTACHED_SKB: u8 = 2;
 /// Of `IFLA_OPERSTATE`, RFC 2863: for interfaces that do not say, and for those that are up.
 const OPERATIONAL: [u8; 2] = [0, 6];
 
@@ -53,6 +63,19 @@ pub struct Link {
     pub operational: bool,
     /// Its group, a number that the administrator gives it; 0 unless somebody did.
     pub group: u32,
+    /// It carries Ethernet frames.
+    pub ethernet: bool,
+    /// The XDP program that it has.
+    pub xdp: Option<LinkXdp>,
+}
+
+/// An XDP program on an interface, anybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkXdp {
+    /// The kernel's number of it.
+    pub program: u32,
+    /// It runs behind the driver, not in it.
+    pub generic: bool,
 }
 
 impl Link {
@@ -70,6 +93,8 @@ impl Link {
             up: false,
             operational: false,
             group: 0,
+            ethernet: true,
+            xdp: None,
         }
     }
 
@@ -98,6 +123,8 @@ impl Link {
             up: unsigned(payload, HEADER_FLAGS)? & IFF_UP != 0,
             operational: false,
             group: 0,
+            ethernet: hardware(payload)? == ARPHRD_ETHER,
+            xdp: None,
         };
         for attribute in attributes(payload, HEADER_BYTES)? {
             let attribute = attribute?;
@@ -112,6 +139,7 @@ impl Link {
                     link.operational = value.first().is_some_and(|s| OPERATIONAL.contains(s));
                 }
                 IFLA_GROUP => link.group = unsigned(value, 0)?,
+                IFLA_XDP => link.xdp = xdp(value)?,
                 IFLA_LINKINFO => {
                     for information in NlasIterator::new(value) {
                         let information = information?;
@@ -125,6 +153,28 @@ impl Link {
         }
         Ok(link)
     }
+}
+
+fn hardware(payload: &[u8]) -> Result<u16, DecodeError> {
+    let [a, b, ..] = word(payload, HEADER_HARDWARE)?;
+    Ok(u16::from_ne_bytes([a, b]))
+}
+
+fn xdp(value: &[u8]) -> Result<Option<LinkXdp>, DecodeError> {
+    let mut program = None;
+    let mut generic = false;
+    for attribute in NlasIterator::new(value) {
+        let attribute = attribute?;
+        match attribute.kind() {
+            IFLA_XDP_ATTACHED => generic = attribute.value() == [XDP_ATTACHED_SKB],
+            kind if IFLA_XDP_PROGRAMS.contains(&kind) => {
+                program = program.or(Some(unsigned(attribute.value(), 0)?));
+            }
+            _ => {}
+        }
+    }
+    let program = program.filter(|program| *program != 0);
+    Ok(program.map(|program| LinkXdp { program, generic }))
 }
 
 /// What the other end of one of our interfaces says about itself, in its own namespace.

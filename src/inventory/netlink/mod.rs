@@ -5,8 +5,9 @@
 mod addresses;
 mod links;
 mod nsid;
+mod routes;
 pub mod watch;
 
 pub use addresses::InterfaceAddress;
-pub use links::{Link, Peer};
+pub use links::{Link, LinkXdp, Peer};
 pub use nsid::Nsid;

@@ -13,17 +13,22 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, NetlinkAddr, recvmsg, setsockopt, sockopt};
 
 use super::nsid::Nsid;
+use super::routes;
 use crate::inventory::Trigger;
 use crate::netlink::{Messages, NetlinkError, RECEIVE_BYTES, unsigned};
 
 // rtnetlink.h
 const RTNLGRP_LINK: u32 = 1;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
+const RTNLGRP_IPV4_ROUTE: u32 = 7;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
+const RTNLGRP_IPV6_ROUTE: u32 = 11;
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
 /// A bridge's own notices about its ports (`AF_BRIDGE`): the interface's own notice comes as well.
 const FAMILY_BRIDGE: u8 = 7;
 const IFINFOMSG_INDEX: usize = 4;
@@ -85,6 +90,11 @@ fn subscribe(buffer: usize, all_namespaces: bool) -> io::Result<Socket> {
     socket.bind(&SocketAddr::new(0, 0))?;
     for group in [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR] {
         socket.add_membership(group)?;
+    }
+    if !all_namespaces {
+        for group in [RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE] {
+            socket.add_membership(group)?;
+        }
     }
     Ok(socket)
 }
@@ -178,6 +188,7 @@ fn host_trigger(kind: u16, payload: &[u8]) -> Result<Option<Trigger>, DecodeErro
         RTM_NEWADDR | RTM_DELADDR => Trigger::HostAddresses {
             ifindex: unsigned(payload, IFADDRMSG_INDEX)?,
         },
+        RTM_NEWROUTE | RTM_DELROUTE if routes::is_default(payload) => Trigger::DefaultRoute,
         _ => return Ok(None),
     };
     Ok(Some(trigger))
