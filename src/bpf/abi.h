@@ -143,6 +143,21 @@ struct local_address {
 	__u32 endpoint;
 };
 
+/* A port of the host that leads to an endpoint's. address: where it is published; the unspecified one of
+ * its family: at every address of the host. protocol: TCP, UDP or SCTP. */
+struct published_key {
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 _pad;
+};
+
+struct published {
+	__u32 endpoint;
+	__be16 port; /* the endpoint's own */
+	__u16 _pad;
+};
+
 /* One of the `endpoints` array, by endpoint number. */
 struct endpoint {
 	__u32 identity[2]; /* by slot; IDENTITY_NONE: not in use, nothing passes */
@@ -180,23 +195,6 @@ struct denial {
 enum denial_flag {
 	DENIAL_BOTH_WAYS =
 	    1, /* nor may anybody open a connection to there, so nothing can be an answer */
-};
-
-/* ---- Published ports --------------------------------------------------------------------- */
-
-/* A port of the host that leads to an endpoint. address: ::ffff:0.0.0.0 or :: for all of the host's
- * addresses of that family. */
-struct published_key {
-	struct address address;
-	__be16 port;
-	__u8 protocol;
-	__u8 _pad;
-};
-
-struct published {
-	__u32 endpoint;
-	__be16 port; /* the endpoint's own */
-	__u16 _pad;
 };
 
 /* ---- Management -------------------------------------------------------------------------- */
@@ -285,9 +283,9 @@ enum flow_flag {
 	FLOW_REPLIED = 256,      /* TCP: a SYN was acknowledged, that not yet */
 	FLOW_ANSWERED = 512,     /* both sides want it; it is counted so in its account */
 	FLOW_CLAIMED = 1024,     /* it is being removed, or becomes another: as good as none */
-	FLOW_FORWARDED =
-	    2048, /* at an uplink: the opener only bears the host's address, and is judged
-				    elsewhere */
+	FLOW_PUBLISHED = 2048,   /* the target is reached through a port that the host publishes */
+	/* At an uplink: the opener only bears the host's address, and is judged elsewhere. */
+	FLOW_FORWARDED = 4096,
 };
 
 /*
@@ -536,13 +534,13 @@ ASSERT_SIZE(step_list, 8);
 ASSERT_SIZE(policy_key, 8);
 ASSERT_SIZE(identity_record, 64);
 ASSERT_SIZE(local_address_key, 20);
+ASSERT_SIZE(published_key, 20);
+ASSERT_OFFSET(published_key, protocol, 18);
+ASSERT_SIZE(published, 8);
 ASSERT_SIZE(endpoint, 16);
 ASSERT_SIZE(network4_key, 12);
 ASSERT_SIZE(network6_key, 24);
 ASSERT_SIZE(denial, 8);
-ASSERT_SIZE(published_key, 20);
-ASSERT_OFFSET(published_key, port, 16);
-ASSERT_SIZE(published, 8);
 ASSERT_SIZE(management_key, 24);
 ASSERT_OFFSET(management_key, address, 8);
 ASSERT_SIZE(endpoint_constants, 184);

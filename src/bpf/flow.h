@@ -24,6 +24,7 @@
 #include "packet.h"
 #include "peer.h"
 #include "policy.h"
+#include "published.h"
 #include "transport.h"
 
 /* Not a drop reason: the parties of a flow are others than when it was judged. */
@@ -87,9 +88,34 @@ static __always_inline int find_flow_party(const struct packet *packet,
 	return DROP_NONE;
 }
 
+/* The same of the target, which may be behind a port that the host publishes, now or then. */
+static __always_inline int find_flow_target(struct __sk_buff *skb, const struct packet *packet,
+					    const struct headers *headers, const struct flow *flow,
+					    bool replying, struct party *party)
+{
+	const struct address *address = replying ? &headers->source : &headers->destination;
+	bool published = flow->status & FLOW_PUBLISHED;
+	struct listener listener = {};
+	int reason = find_address(address, packet->bridge, packet->slot, party);
+
+	if (!reason && flow->opener && party->identity == IDENTITY_HOST)
+		reason = find_published(skb, headers, replying, packet->slot, &listener);
+	if (reason)
+		return reason;
+	if (published != !!listener.party.identity)
+		return PARTIES_CHANGED;
+	if (!published)
+		return find_flow_party(packet, address, flow->target,
+				       flow->status & FLOW_TARGET_HOST, party);
+	*party = listener.party;
+	return party->endpoint == flow->target && listener.selector == flow->selector
+		   ? DROP_NONE
+		   : PARTIES_CHANGED;
+}
+
 /* The policy or the inventory has changed: is the connection still allowed to its opener? */
-__noinline int judge_again(struct packet *packet, const struct headers *headers,
-			   const struct flow *flow, __u32 replying)
+__noinline int judge_again(struct __sk_buff *skb, struct packet *packet,
+			   const struct headers *headers, const struct flow *flow, __u32 replying)
 {
 	struct question question = {.sides = JUDGE_BOTH};
 	int reason;
@@ -101,8 +127,7 @@ __noinline int judge_again(struct packet *packet, const struct headers *headers,
 				 flow->opener, flow->status & FLOW_OPENER_HOST, &question.opener);
 	if (reason)
 		return reason;
-	reason = find_flow_party(packet, replying ? &headers->source : &headers->destination,
-				 flow->target, flow->status & FLOW_TARGET_HOST, &question.target);
+	reason = find_flow_target(skb, packet, headers, flow, replying, &question.target);
 	if (reason)
 		return reason;
 	question.listener = question.target.identity;
@@ -113,11 +138,13 @@ __noinline int judge_again(struct packet *packet, const struct headers *headers,
 
 /*
  * Whether the packet's ends are those of the entry, as far as this hook can tell. The sender's hook
- * knows the sender, the receiver's knows itself and, by the mark, what endpoint sent it.
+ * knows the sender, the receiver's knows itself and, by the mark, what endpoint sent it. Behind a
+ * published port a process of the host may answer for the target.
  */
-static __always_inline bool is_party(const struct packet *packet, const struct flow *flow,
-				     bool replying, __u32 mark)
+static __always_inline bool is_party(const struct __sk_buff *skb, const struct packet *packet,
+				     const struct flow *flow, bool replying)
 {
+	__u32 mark = get_mark(skb);
 	__u32 source = replying ? flow->target : flow->opener;
 	__u32 destination = replying ? flow->opener : flow->target;
 
@@ -129,7 +156,11 @@ static __always_inline bool is_party(const struct packet *packet, const struct f
 		return true;
 	if (packet->hook == HOOK_FROM_ENDPOINT)
 		return source == packet->endpoint;
-	return destination == packet->endpoint && (!source || source == mark);
+	if (destination != packet->endpoint)
+		return false;
+	if (replying && !mark && flow->status & FLOW_PUBLISHED)
+		return !skb->ingress_ifindex;
+	return !source || source == mark;
 }
 
 static __always_inline void note_end(struct flow *flow, __u8 tcp_flags, bool replying, __u64 now)
@@ -165,7 +196,7 @@ static __always_inline enum following follow_flow(struct __sk_buff *skb, struct 
 	__u64 now = bpf_ktime_get_coarse_ns();
 	bool tcp = headers->protocol == IPPROTO_TCP;
 
-	if (status & FLOW_CLAIMED || !is_party(packet, flow, replying, get_mark(skb)) ||
+	if (status & FLOW_CLAIMED || !is_party(skb, packet, flow, replying) ||
 	    has_expired(flow, status, headers->protocol, now))
 		return ABSENT;
 	/* It was refused, and only TCP has to remember that: see judge_connection. */
@@ -183,7 +214,7 @@ static __always_inline enum following follow_flow(struct __sk_buff *skb, struct 
 	if (!replying && is_icmp(headers) && selector_of(headers) != flow->selector)
 		return APART;
 	if (flow->generation != packet->generation && !(status & FLOW_FORWARDED)) {
-		int again = judge_again(packet, headers, flow, replying);
+		int again = judge_again(skb, packet, headers, flow, replying);
 
 		if (again == PARTIES_CHANGED)
 			return ABSENT;
@@ -273,6 +304,8 @@ static __always_inline __u32 opening_status(const struct packet *packet, bool so
 		status |= FLOW_TARGET_HOST;
 	if (packet->mark & MARK_JUDGED)
 		status |= FLOW_SAME_BRIDGE;
+	if (packet->flags & PACKET_PUBLISHED)
+		status |= FLOW_PUBLISHED;
 	if (packet->flags & PACKET_FORWARDED)
 		status |= FLOW_FORWARDED;
 	return status;
@@ -288,7 +321,7 @@ static __always_inline int insert_flow(const struct packet *packet, const struct
 	    .last_seen = bpf_ktime_get_coarse_ns(),
 	    .opener = packet->source.endpoint,
 	    .target = packet->destination.endpoint,
-	    .selector = selector_of(&packet->headers),
+	    .selector = packet->selector,
 	    .status = status,
 	};
 	/* Before 6.4 the upper half of what an update returns is not set. */
@@ -319,7 +352,7 @@ static __always_inline int replace_flow(const struct packet *packet, struct flow
 	flow->last_seen = bpf_ktime_get_coarse_ns();
 	flow->opener = packet->source.endpoint;
 	flow->target = packet->destination.endpoint;
-	flow->selector = selector_of(&packet->headers);
+	flow->selector = packet->selector;
 	__sync_lock_test_and_set(&flow->status, status);
 	return DROP_NONE;
 }

@@ -86,14 +86,6 @@ struct {
 	__type(value, struct local_address);
 } addresses SEC(".maps");
 
-/* Index: endpoint number. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 4096);
-	__type(key, __u32);
-	__type(value, struct endpoint);
-} endpoints SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -101,6 +93,14 @@ struct {
 	__type(key, struct published_key);
 	__type(value, struct published);
 } published SEC(".maps");
+
+/* Index: endpoint number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct endpoint);
+} endpoints SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);

@@ -41,13 +41,14 @@ struct party {
 	__u32 endpoint; /* 0: the host or the world */
 };
 
-#define PACKET_LOG      1u  /* a rule asks for an event */
-#define PACKET_JUDGED   2u  /* `rule`, `verdict` and `side` say something */
-#define PACKET_REPLYING 4u  /* it goes from the connection's target to its opener */
-#define PACKET_PRESSED  16u /* it opened a connection where little room is left */
-#define PACKET_TELL     8u  /* judged again, and only audit mode lets it pass */
+#define PACKET_LOG       1u  /* a rule asks for an event */
+#define PACKET_JUDGED    2u  /* `rule`, `verdict` and `side` say something */
+#define PACKET_REPLYING  4u  /* it goes from the connection's target to its opener */
+#define PACKET_PRESSED   16u /* it opened a connection where little room is left */
+#define PACKET_TELL      8u  /* judged again, and only audit mode lets it pass */
+#define PACKET_PUBLISHED 32u /* its destination is reached through a port that the host publishes */
 #define PACKET_FORWARDED                                                                           \
-	32u /* leaves by an uplink with the host's address, but is not the host's own */
+	64u /* leaves by an uplink with the host's address, and is not the host's own */
 
 struct packet {
 	__u64 generation;
@@ -59,12 +60,13 @@ struct packet {
 	__u32 ifindex;
 	__u32 bridge; /* its bridge; where there is none, the interface itself */
 	__u32 rule[SIDES];
-	__u16 mark; /* to be given to it when it passes */
+	__u32 selector; /* what it asks its destination for */
+	__u16 mark;     /* to be given to it when it passes */
 	__u8 hook;
 	__u8 verdict;
 	__u8 side;  /* that decided */
 	__u8 flags; /* PACKET_* */
-	__u8 _pad[6];
+	__u8 _pad[2];
 };
 
 /* Whether this is an uplink's hook, which judges for the host. */

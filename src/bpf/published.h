@@ -1,30 +1,85 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Ports of the host that lead to endpoints.
+ * Ports of containers that the host publishes. What an endpoint sends there is judged as what it becomes:
+ * a connection to that container, at the container's own port.
  */
 #ifndef BRIDGEWALL_PUBLISHED_H
 #define BRIDGEWALL_PUBLISHED_H
 
+#include <linux/errno.h>
+#include <stdbool.h>
 #include <linux/bpf.h>
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
 #include "address.h"
 #include "maps.h"
+#include "packet.h"
+#include "peer.h"
 
-/* Whose port this is, if it is published: at this address of the host, or else at all of the family's. */
-static __noinline struct published *find_published(const struct address *address, __be16 port,
-						   __u8 protocol)
+/* Who takes what is sent to a port. */
+struct listener {
+	struct party party; /* IDENTITY_NONE: nobody but who owns the address */
+	__u32 selector;     /* with the port that it has there */
+};
+
+static __always_inline bool has_ports(__u8 protocol)
 {
-	struct published_key key = {.address = *address, .port = port, .protocol = protocol};
-	struct published *found = bpf_map_lookup_elem(&published, &key);
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
 
-	if (found)
-		return found;
-	if (!is_mapped(address))
-		__builtin_memset(&key.address, 0, sizeof(key.address));
-	key.address.word[3] = 0;
-	return bpf_map_lookup_elem(&published, &key);
+/*
+ * A port is published for as long as the container's interface is there: Docker makes and removes them
+ * together. So an entry that nobody has removed, because no daemon runs, says nothing any more.
+ */
+static __always_inline bool is_there(struct __sk_buff *skb, __u32 number)
+{
+	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &number);
+	__u32 mtu = 0;
+
+	return endpoint && bpf_check_mtu(skb, endpoint->ifindex, &mtu, 0, 0) != -ENODEV;
+}
+
+/*
+ * Who is behind a port at an address of the host, if that is not the host itself. A port at one address
+ * goes before the same one at all of them, as it does where Docker translates addresses. `replying`: it
+ * is the packet's source, else its destination. Returns a drop reason.
+ */
+__noinline int find_published(struct __sk_buff *skb, const struct headers *headers, __u32 replying,
+			      __u32 slot, struct listener *listener)
+{
+	struct published_key key = {};
+	struct published *found;
+
+	if (!headers || !listener)
+		return DROP_IDENTITY_MISSING;
+	if (!has_ports(headers->protocol))
+		return DROP_NONE;
+	key.address = replying ? headers->source : headers->destination;
+	key.port = replying ? headers->source_port : headers->destination_port;
+	key.protocol = headers->protocol;
+	found = bpf_map_lookup_elem(&published, &key);
+	if (!found) {
+		key.address.word[3] = 0;
+		if (!is_mapped(&key.address))
+			__builtin_memset(&key.address, 0, sizeof(key.address));
+		found = bpf_map_lookup_elem(&published, &key);
+	}
+	if (!found || !is_there(skb, found->endpoint))
+		return DROP_NONE;
+	listener->selector = (__u32)headers->protocol << 16 | bpf_ntohs(found->port);
+	return find_endpoint(found->endpoint, slot, &listener->party);
+}
+
+/* Whether that is so: then the container's own hook judges, after addresses are translated. */
+static __always_inline bool is_published(struct __sk_buff *skb, const struct headers *headers,
+					 bool replying, __u32 slot)
+{
+	struct listener listener = {};
+
+	return !find_published(skb, headers, replying, slot, &listener) && listener.party.identity;
 }
 
 #endif

@@ -88,7 +88,7 @@ static __noinline struct flow *find_quoted_flow(const struct packet *packet,
 	return bpf_map_lookup_elem(&flows, &key);
 }
 
-static __always_inline bool quotes_live_flow(const struct __sk_buff *skb, struct packet *packet,
+static __always_inline bool quotes_live_flow(struct __sk_buff *skb, struct packet *packet,
 					     const struct headers *quoted)
 {
 	bool source_is_low = false, replying;
@@ -107,7 +107,7 @@ static __always_inline bool quotes_live_flow(const struct __sk_buff *skb, struct
 		return false;
 	if (flow->generation == packet->generation || status & FLOW_FORWARDED)
 		return true;
-	if (judge_again(packet, quoted, flow, replying)) {
+	if (judge_again(skb, packet, quoted, flow, replying)) {
 		/* That was said of the connection; the error is judged on its own. */
 		packet->rule[SIDE_EGRESS] = 0;
 		packet->rule[SIDE_INGRESS] = 0;
@@ -122,15 +122,13 @@ static __always_inline bool quotes_live_flow(const struct __sk_buff *skb, struct
 
 /* Connections through an uplink of which there are no entries: of published ports, which the endpoint's
  * own hook judges, and with peers that the host's policy leaves alone. */
-static __always_inline bool quotes_untracked(const struct packet *packet,
+static __always_inline bool quotes_untracked(struct __sk_buff *skb, const struct packet *packet,
 					     const struct headers *quoted)
 {
 	bool arriving = packet->hook == HOOK_FROM_UPLINK;
 	struct party peer = {};
 
-	if (find_published(arriving ? &quoted->source : &quoted->destination,
-			   arriving ? quoted->source_port : quoted->destination_port,
-			   quoted->protocol))
+	if (is_published(skb, quoted, arriving, packet->slot))
 		return true;
 	return !find_address(arriving ? &quoted->destination : &quoted->source, packet->bridge,
 			     packet->slot, &peer) &&
@@ -148,7 +146,7 @@ __noinline int follow_error(struct __sk_buff *skb, struct packet *packet, __u32 
 	reason = parse_quote(skb, &packet->headers, &quoted);
 	if (!reason)
 		*live = quotes_live_flow(skb, packet, &quoted) ||
-			(is_at_uplink(packet) && quotes_untracked(packet, &quoted));
+			(is_at_uplink(packet) && quotes_untracked(skb, packet, &quoted));
 	return reason;
 }
 

@@ -129,7 +129,7 @@ static __always_inline int judge_arriving(struct __sk_buff *skb, struct packet *
 		reason = check_addresses(headers);
 	if (reason)
 		return reason;
-	if (find_published(&headers->destination, headers->destination_port, headers->protocol))
+	if (is_published(skb, headers, false, packet->slot))
 		return NOT_CONCERNED;
 	reason = find_arriving_source(packet);
 	return reason ? reason : judge_packet(skb, packet);
@@ -178,7 +178,7 @@ static __always_inline int judge_leaving(struct __sk_buff *skb, struct packet *p
 	reason = examine_uplink(packet, broken);
 	if (reason)
 		return reason;
-	if (find_published(&headers->source, headers->source_port, headers->protocol))
+	if (is_published(skb, headers, true, packet->slot))
 		return NOT_CONCERNED;
 	if (headers->flags & HEADERS_GROUP && packet->flags & PACKET_FORWARDED)
 		return NOT_CONCERNED;

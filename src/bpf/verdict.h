@@ -20,7 +20,22 @@
 #include "packet.h"
 #include "peer.h"
 #include "policy.h"
+#include "published.h"
 #include "quote.h"
+
+/* What goes to a published port of the host goes to the container behind it. Returns a drop reason. */
+static __always_inline int find_listener(struct __sk_buff *skb, struct packet *packet)
+{
+	struct listener listener = {};
+	int reason = find_published(skb, &packet->headers, false, packet->slot, &listener);
+
+	if (reason || !listener.party.identity)
+		return reason;
+	packet->destination = listener.party;
+	packet->selector = listener.selector;
+	packet->flags |= PACKET_PUBLISHED;
+	return DROP_NONE;
+}
 
 /* Who sends and who receives, by what this hook can prove. Returns a drop reason. */
 __noinline int find_parties(struct __sk_buff *skb, struct packet *packet)
@@ -36,8 +51,11 @@ __noinline int find_parties(struct __sk_buff *skb, struct packet *packet)
 		reason = find_endpoint(packet->endpoint, packet->slot, &packet->source);
 		if (reason)
 			return reason;
-		return find_address(&packet->headers.destination, packet->bridge, packet->slot,
-				    &packet->destination);
+		reason = find_address(&packet->headers.destination, packet->bridge, packet->slot,
+				      &packet->destination);
+		if (reason || packet->destination.identity != IDENTITY_HOST)
+			return reason;
+		return find_listener(skb, packet);
 	}
 
 	reason = find_endpoint(packet->endpoint, packet->slot, &packet->destination);
@@ -103,6 +121,7 @@ __noinline int judge_request(struct __sk_buff *skb, struct packet *packet, __u32
 
 	if (!packet)
 		return DROP_IDENTITY_MISSING;
+	packet->selector = selector_of(&packet->headers);
 	reason = find_parties(skb, packet);
 	if (reason)
 		return reason;
@@ -115,7 +134,7 @@ __noinline int judge_request(struct __sk_buff *skb, struct packet *packet, __u32
 			return DROP_ADDRESS; /* to one, in a frame to many (RFC 1122, 3.3.6) */
 		question.listener = IDENTITY_HOST;
 	}
-	question.selector = selector_of(&packet->headers);
+	question.selector = packet->selector;
 	reason = judge(packet, &question);
 	count_rules(skb, packet);
 	if (reason)
@@ -123,7 +142,7 @@ __noinline int judge_request(struct __sk_buff *skb, struct packet *packet, __u32
 
 	packet->mark = packet->endpoint;
 	if (packet->hook == HOOK_FROM_ENDPOINT && sides == JUDGE_BOTH &&
-	    packet->destination.endpoint) {
+	    packet->destination.endpoint && !(packet->flags & PACKET_PUBLISHED)) {
 		__u32 number = packet->destination.endpoint;
 
 		receiver = bpf_map_lookup_elem(&endpoints, &number);
@@ -209,6 +228,7 @@ __noinline int judge_connection(struct __sk_buff *skb, struct packet *packet)
 	if (packet->flags & PACKET_FORWARDED) {
 		if (apart || !may_open(headers))
 			return DROP_NONE;
+		packet->selector = selector_of(headers);
 		return store_flow(packet, &key, flow, source_is_low);
 	}
 	if (!may_open(headers))

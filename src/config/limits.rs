@@ -24,6 +24,9 @@ pub struct Limits {
     /// Addresses of endpoints and of the host.
     #[serde(deserialize_with = "within::<64, 1_048_576, _>")]
     pub addresses: u32,
+    /// Ports of containers that the host publishes, by address.
+    #[serde(deserialize_with = "within::<64, 1_048_576, _>")]
+    pub published_ports: u32,
     /// Connections that were answered.
     #[serde(deserialize_with = "within::<1_024, 16_777_216, _>")]
     pub flows: u32,
@@ -47,6 +50,7 @@ impl Default for Limits {
             policy_entries: 131_072,
             networks: 2_097_152,
             addresses: 16_384,
+            published_ports: 16_384,
             flows: 262_144,
             new_flows: 65_536,
             flows_per_endpoint: 32_768,

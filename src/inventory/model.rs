@@ -51,6 +51,22 @@ pub struct Owner {
     pub addresses: BTreeSet<IpAddr>,
     /// What identities are chosen by.
     pub attributes: Attributes,
+    /// Ports of the host that lead to it.
+    #[serde(default)]
+    pub published: BTreeSet<PublishedPort>,
+}
+
+/// A port of a container that the host publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// At which address of the host; the unspecified one: at all of its family.
+    pub address: IpAddr,
+    /// TCP, UDP or SCTP, by its number.
+    pub protocol: u8,
+    /// The host's port.
+    pub host_port: u16,
+    /// The container's.
+    pub port: u16,
 }
 
 /// What identities are chosen by.

@@ -7,7 +7,7 @@ use super::encode::{self, NetworkKey};
 use super::error::Result;
 use super::maps::{Maps, remove, set};
 use crate::state::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
-use crate::state::desired::{AddressKey, AddressOwner};
+use crate::state::desired::{AddressKey, AddressOwner, PublishedKey, PublishedTarget};
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use crate::state::plan::NetworkChange;
 use crate::state::steps::StepList;
@@ -24,6 +24,19 @@ impl Maps {
             .map(|(key, owner)| (encode::address_key(key), encode::owner(*owner)))
             .collect();
         set(&self.addresses, &entries)
+    }
+
+    pub(super) fn remove_published(&self, keys: &[PublishedKey]) -> Result<()> {
+        let keys: Vec<_> = keys.iter().map(encode::published_key).collect();
+        remove(&self.published, &keys)
+    }
+
+    pub(super) fn set_published(&self, entries: &[(PublishedKey, PublishedTarget)]) -> Result<()> {
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|(key, target)| (encode::published_key(key), encode::published(*target)))
+            .collect();
+        set(&self.published, &entries)
     }
 
     pub(super) fn set_endpoints(&self, entries: &[(EndpointNumber, KernelEndpoint)]) -> Result<()> {

@@ -33,6 +33,8 @@ plain! {
     address { word }
     local_address_key { address, zone }
     local_address { endpoint }
+    published_key { address, port, protocol, _pad }
+    published { endpoint, port, _pad }
     endpoint { identity, ifindex, bridge }
     network4_key { prefix_length, slot, address }
     network6_key { prefix_length, slot, address }

@@ -11,7 +11,8 @@ use crate::policy::model::Side;
 use crate::policy::traffic::Selector;
 use crate::state::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
 use crate::state::desired::{
-    AddressKey, AddressOwner, EndpointRecord, SENDER_ADDRESSES_MAX, Sender, TemplateConstants,
+    AddressKey, AddressOwner, EndpointRecord, PublishedKey, PublishedTarget, SENDER_ADDRESSES_MAX,
+    Sender, TemplateConstants,
 };
 use crate::state::diff::STEP_LIST_MAX;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, PeerKind, RuleNumber, Slot};
@@ -93,6 +94,38 @@ pub(super) fn owner_back(owner: abi::local_address) -> AddressOwner {
     match owner.endpoint {
         0 => AddressOwner::Host,
         number => AddressOwner::Endpoint(EndpointNumber(number)),
+    }
+}
+
+pub(super) fn published_key(key: &PublishedKey) -> abi::published_key {
+    abi::published_key {
+        address: address(key.address),
+        port: key.port.to_be(),
+        protocol: key.protocol,
+        _pad: 0,
+    }
+}
+
+pub(super) fn published_key_back(key: &abi::published_key) -> PublishedKey {
+    PublishedKey {
+        address: ip(&key.address),
+        protocol: key.protocol,
+        port: u16::from_be(key.port),
+    }
+}
+
+pub(super) fn published(target: PublishedTarget) -> abi::published {
+    abi::published {
+        endpoint: target.endpoint.0,
+        port: target.port.to_be(),
+        _pad: 0,
+    }
+}
+
+pub(super) fn published_back(target: abi::published) -> PublishedTarget {
+    PublishedTarget {
+        endpoint: EndpointNumber(target.endpoint),
+        port: u16::from_be(target.port),
     }
 }
 
@@ -337,6 +370,26 @@ mod tests {
         assert_eq!(ip(&raw), "192.0.2.1".parse::<IpAddr>().unwrap());
         let raw = address("2001:db8::1".parse().unwrap());
         assert_eq!(octets(raw.word)[..4], [0x20, 1, 0xd, 0xb8]);
+    }
+
+    #[test]
+    fn published_ports_survive_the_way_there_and_back_in_both_families() {
+        for text in ["0.0.0.0", "192.0.2.7", "::", "2001:db8::1"] {
+            let key = PublishedKey {
+                address: text.parse().unwrap(),
+                protocol: 17,
+                port: 0x1234,
+            };
+            let raw = published_key(&key);
+            assert_eq!(raw.port.to_ne_bytes(), [0x12, 0x34]);
+            assert_eq!(published_key_back(&raw), key);
+        }
+        let target = PublishedTarget {
+            endpoint: EndpointNumber(9),
+            port: 80,
+        };
+        assert_eq!(published(target).port.to_ne_bytes(), [0, 80]);
+        assert_eq!(published_back(published(target)), target);
     }
 
     #[test]

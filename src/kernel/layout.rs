@@ -21,12 +21,12 @@ layout! {
     policy_key is 8 { side at 1, subject at 2, peer at 4 }
     identity_record is 64 { generic at 0 }
     local_address_key is 20 { zone at 16 }
+    published_key is 20 { port at 16, protocol at 18 }
+    published is 8 { port at 4 }
     endpoint is 16 { ifindex at 8, bridge at 12 }
     network4_key is 12 { slot at 4, address at 8 }
     network6_key is 24 { slot at 4, address at 8 }
     denial is 8 { flags at 4 }
-    published_key is 20 { port at 16, protocol at 18 }
-    published is 8 { port at 4 }
     management_key is 24 { port at 4, address at 8 }
     endpoint_constants is 184 { mac at 8, ipv4_count at 16, ipv4 at 24, ipv6 at 56 }
     flow_key is 44 { low_port at 32, protocol at 36, icmp_low_asks at 38, zone at 40 }

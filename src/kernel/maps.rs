@@ -50,8 +50,8 @@ maps!(
     networks6,
     denials,
     addresses,
-    endpoints,
     published,
+    endpoints,
     management,
     flows,
     accounts,
@@ -75,6 +75,7 @@ impl Maps {
             networks4: self.networks4.max_entries(),
             networks6: self.networks6.max_entries(),
             addresses: self.addresses.max_entries(),
+            published: self.published.max_entries(),
             endpoints: self.endpoints.max_entries(),
             rules: self.rule_hits.max_entries(),
         }

@@ -305,6 +305,8 @@ impl Kernel {
             Operation::RemoveAddresses(keys) => maps.remove_addresses(keys),
             Operation::SetEndpoints(entries) => maps.set_endpoints(entries),
             Operation::SetAddresses(entries) => maps.set_addresses(entries),
+            Operation::RemovePublished(keys) => maps.remove_published(keys),
+            Operation::SetPublished(entries) => maps.set_published(entries),
             Operation::AwaitReaders => self
                 .barrier
                 .wait()

@@ -32,6 +32,15 @@ pub(super) fn read(maps: &Maps, active: Active, mechanism: Mechanism) -> Result<
                 .insert(encode::address_key_back(&key), encode::owner_back(owner));
         },
     )?;
+    for_each(
+        &maps.published,
+        |key: abi::published_key, target: abi::published| {
+            actual.published.insert(
+                encode::published_key_back(&key),
+                encode::published_back(target),
+            );
+        },
+    )?;
     Ok(actual)
 }
 

@@ -57,6 +57,7 @@ impl KernelSettings {
             "policy" => limits.policy_entries,
             "networks4" | "networks6" => limits.networks,
             "addresses" => limits.addresses,
+            "published" => limits.published_ports,
             // Number 0 has an entry too, though nobody has that number.
             "endpoints" | "endpoint_traffic" | "accounts" => limits.endpoints + 1,
             "rule_hits" => limits.rules + 1,

@@ -436,6 +436,10 @@ fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, u64>) -> Vec<Ma
             (Some(actual.addresses.len() as u64), capacity.addresses),
         ),
         (
+            "published",
+            (Some(actual.published.len() as u64), capacity.published),
+        ),
+        (
             "endpoints",
             (Some(actual.endpoints.len() as u64), capacity.endpoints),
         ),

@@ -305,6 +305,7 @@ fn a_container_that_counts_as_somebody_else_in_its_namespace_is_named() {
                     .into(),
                     ..Attributes::default()
                 },
+                published: [].into(),
             }),
         },
     );

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::desired::{AddressKey, AddressOwner, EndpointRecord, TemplateConstants};
+use super::desired::{
+    AddressKey, AddressOwner, EndpointRecord, PublishedKey, PublishedTarget, TemplateConstants,
+};
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use super::plan::Operation;
 use super::steps::StepList;
@@ -137,6 +139,8 @@ pub struct Capacity {
     pub networks6: u32,
     /// Addresses.
     pub addresses: u32,
+    /// Published ports.
+    pub published: u32,
     /// Endpoint numbers, 0 included, which is not used.
     pub endpoints: u32,
     /// Rule numbers, 0 included, which is the default.
@@ -159,6 +163,8 @@ pub struct Actual {
     pub endpoints: BTreeMap<EndpointNumber, KernelEndpoint>,
     /// Who owns which address.
     pub addresses: BTreeMap<AddressKey, AddressOwner>,
+    /// What is behind the host's published ports.
+    pub published: BTreeMap<PublishedKey, PublishedTarget>,
     /// By interface index: what of ours is attached.
     pub attachments: BTreeMap<u32, ActualAttachment>,
     /// How much there is room for.
@@ -178,6 +184,7 @@ impl Actual {
             lists: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            published: BTreeMap::new(),
             attachments: BTreeMap::new(),
             capacity,
             mechanism,
@@ -216,6 +223,12 @@ impl Actual {
             }
             Operation::SetEndpoints(entries) => self.endpoints.extend(entries.iter().copied()),
             Operation::SetAddresses(entries) => self.addresses.extend(entries.iter().copied()),
+            Operation::RemovePublished(keys) => {
+                for key in keys {
+                    self.published.remove(key);
+                }
+            }
+            Operation::SetPublished(entries) => self.published.extend(entries.iter().copied()),
             Operation::AwaitReaders => self.standby_is_idle = true,
             Operation::WriteLists(lists) => {
                 for (place, list) in lists {

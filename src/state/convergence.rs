@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::actual::{Actual, Mechanism};
 use super::desired::{
     AddressKey, AddressOwner, Attachment, Desired, EndpointRecord, LiveInventory, PolicyImage,
-    Sender, TemplateConstants,
+    PublishedKey, PublishedTarget, Sender, TemplateConstants,
 };
 use super::diff::plan;
 use super::machine::{CAPACITY, Machine};
@@ -76,14 +76,15 @@ fn policy_image() -> impl Strategy<Value = PolicyImage> {
 }
 
 fn live_inventory() -> impl Strategy<Value = LiveInventory> {
-    let endpoint = (100..104_u32, any::<bool>(), 1..6_u8);
+    // The host's port, of few, that leads to it.
+    let endpoint = (100..104_u32, any::<bool>(), 1..6_u8, 8000..8003_u16);
     proptest::collection::btree_map(1..8_u32, endpoint, 0..6).prop_map(|endpoints| {
         let mut live = LiveInventory::default();
         live.addresses.insert(
             AddressKey::new(IpAddr::V4(Ipv4Addr::new(172, 17, 0, 1)), 7),
             AddressOwner::Host,
         );
-        for (number, (ifindex, named, last)) in endpoints {
+        for (number, (ifindex, named, last, host_port)) in endpoints {
             let number = EndpointNumber(number);
             // Numbers meet other interfaces and other addresses, as after a restart.
             let ifindex = ifindex + number.0 * 2;
@@ -101,6 +102,16 @@ fn live_inventory() -> impl Strategy<Value = LiveInventory> {
                 ipv6: BTreeSet::new(),
             });
             if named {
+                let key = PublishedKey {
+                    address: Ipv4Addr::UNSPECIFIED.into(),
+                    protocol: 6,
+                    port: host_port,
+                };
+                let target = PublishedTarget {
+                    endpoint: number,
+                    port: 80 + u16::from(last),
+                };
+                live.published.insert(key, target);
                 live.addresses.insert(
                     AddressKey::new(IpAddr::V4(address), 7),
                     AddressOwner::Endpoint(number),
@@ -176,6 +187,7 @@ proptest! {
             prop_assert_eq!(&observed.slots, &actual.slots);
             prop_assert_eq!(&observed.endpoints, &actual.endpoints);
             prop_assert_eq!(&observed.addresses, &actual.addresses);
+            prop_assert_eq!(&observed.published, &actual.published);
             prop_assert_eq!(&observed.attachments, &actual.attachments);
             prop_assert_eq!(observed.active, actual.active);
             for (place, list) in &observed.lists {
@@ -278,6 +290,37 @@ fn a_container_of_a_known_identity_costs_a_record_an_address_and_an_attachment()
         ),
         "{operations:?}"
     );
+}
+
+#[test]
+fn a_port_that_leads_elsewhere_is_judged_anew_and_nobody_inherits_it() {
+    let mut desired = small();
+    let key = PublishedKey {
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        protocol: 6,
+        port: 8080,
+    };
+    let target = |port| PublishedTarget {
+        endpoint: EndpointNumber(1),
+        port,
+    };
+    desired.live.published.insert(key, target(80));
+    let actual = settled(&desired);
+    desired.live.published.insert(key, target(81));
+    let operations = plan(&actual, &desired).expect("it fits").operations;
+    let expected = [
+        Operation::SetPublished(vec![(key, target(81))]),
+        Operation::Publish {
+            generation: 2,
+            slot: Slot::B,
+        },
+    ];
+    assert_eq!(operations, expected);
+
+    desired.live.published.clear();
+    let operations = plan(&actual, &desired).expect("it fits").operations;
+    assert_eq!(operations[0], Operation::RemovePublished(vec![key]));
+    assert!(matches!(operations[1..], [Operation::Publish { .. }]));
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub struct LiveInventory {
     pub endpoints: BTreeMap<EndpointNumber, EndpointRecord>,
     /// Who owns which address of this host.
     pub addresses: BTreeMap<AddressKey, AddressOwner>,
+    /// Which ports of the host lead to which endpoint.
+    pub published: BTreeMap<PublishedKey, PublishedTarget>,
     /// By interface index.
     pub attachments: BTreeMap<u32, Attachment>,
 }
@@ -109,6 +111,26 @@ pub enum AddressOwner {
     Host,
     /// An endpoint.
     Endpoint(EndpointNumber),
+}
+
+/// A port of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublishedKey {
+    /// At which address; the unspecified one: at all of its family.
+    pub address: IpAddr,
+    /// Of which protocol, by its number.
+    pub protocol: u8,
+    /// Which one.
+    pub port: u16,
+}
+
+/// What is behind a port of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishedTarget {
+    /// Who.
+    pub endpoint: EndpointNumber,
+    /// The port that it is there.
+    pub port: u16,
 }
 
 /// The two programs of one interface.
@@ -193,6 +215,18 @@ impl LiveInventory {
                 .owner
                 .as_ref()
                 .map(|owner| sender(owner, &endpoint.interface, &mut problems));
+            for port in endpoint.owner.iter().flat_map(|owner| &owner.published) {
+                let key = PublishedKey {
+                    address: port.address.to_canonical(),
+                    protocol: port.protocol,
+                    port: port.host_port,
+                };
+                // Whoever merged the inventory has seen to it that there is one only.
+                live.published.entry(key).or_insert(PublishedTarget {
+                    endpoint: number,
+                    port: port.port,
+                });
+            }
             if let Some(sender) = &sender {
                 let link = endpoint.bridge.unwrap_or(endpoint.ifindex);
                 live.own(number, sender, link, &mut problems);
@@ -305,6 +339,7 @@ mod tests {
                 mac: MacAddress([2, 0x42, 0xac, 0x11, 0, number as u8]),
                 addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
                 attributes: Attributes::default(),
+                published: BTreeSet::new(),
             }),
         }
     }

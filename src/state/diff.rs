@@ -2,9 +2,10 @@
 //!
 //! The order is what makes every prefix of a plan safe:
 //!
-//! 1. Addresses that go, go first: the next one to get them must not inherit anything.
-//! 2. Records, then the addresses that lead to them. A record without identity lets nothing pass.
-//! 3. If an address or a record changed, everything is judged again.
+//! 1. Addresses and published ports that go, go first: the next one to get them must not inherit
+//!    anything.
+//! 2. Records, then the addresses and ports that lead to them. A record without identity lets nothing pass.
+//! 3. If an address, a port or a record changed, everything is judged again.
 //! 4. A new policy: lists, then the slot that does not judge, then one store that publishes it. All
 //!    limits were checked before the first write.
 //! 5. Programs come last, to a policy that is there; records go when no program leads to them.
@@ -73,6 +74,7 @@ fn live(actual: &Actual, desired: &Desired) -> Vec<Operation> {
         .filter(|(key, owner)| actual.addresses.get(key) != Some(owner))
         .map(|(&key, &owner)| (key, owner))
         .collect();
+    let (closed, opened) = difference(&actual.published, &live.published);
     let policy_holds = holds(actual, &desired.policy);
     let records: Vec<_> = live
         .endpoints
@@ -95,12 +97,15 @@ fn live(actual: &Actual, desired: &Desired) -> Vec<Operation> {
     let known_changed = records
         .iter()
         .any(|(number, _)| actual.endpoints.contains_key(number));
-    let judge_again = known_changed || !gone.is_empty() || !owned.is_empty();
+    let judge_again =
+        known_changed || [gone.len(), owned.len(), closed.len(), opened.len()] != [0; 4];
 
     let mut operations = Vec::new();
+    push(&mut operations, closed, Operation::RemovePublished);
     push(&mut operations, gone, Operation::RemoveAddresses);
     push(&mut operations, records, Operation::SetEndpoints);
     push(&mut operations, owned, Operation::SetAddresses);
+    push(&mut operations, opened, Operation::SetPublished);
     if judge_again && actual.active.generation > 0 {
         operations.push(Operation::Publish {
             generation: actual.active.generation + 1,
@@ -305,6 +310,11 @@ fn check_live(actual: &Actual, live: &LiveInventory) -> Result<(), PlanError> {
         Table::Addresses,
         live.addresses.len(),
         capacity.addresses as usize,
+    )?;
+    check(
+        Table::Published,
+        live.published.len(),
+        capacity.published as usize,
     )?;
     let last = live.endpoints.keys().next_back().map(|number| number.0);
     check(

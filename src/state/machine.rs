@@ -8,7 +8,8 @@ use super::actual::{
     Active, Actual, ActualAttachment, Capacity, KernelEndpoint, ListPlace, Mechanism, SlotImage,
 };
 use super::desired::{
-    AddressKey, AddressOwner, Attachment, LiveInventory, PolicyImage, TemplateConstants,
+    AddressKey, AddressOwner, Attachment, LiveInventory, PolicyImage, PublishedKey,
+    PublishedTarget, TemplateConstants,
 };
 use super::numbers::{EndpointNumber, IdentityNumber, Slot};
 use super::plan::Operation;
@@ -23,6 +24,7 @@ pub(super) const CAPACITY: Capacity = Capacity {
     networks4: 24,
     networks6: 4,
     addresses: 16,
+    published: 8,
     endpoints: 8,
     rules: 8,
 };
@@ -35,6 +37,7 @@ pub(super) struct Machine {
     slots: [SlotImage; 2],
     endpoints: BTreeMap<EndpointNumber, KernelEndpoint>,
     addresses: BTreeMap<AddressKey, AddressOwner>,
+    published: BTreeMap<PublishedKey, PublishedTarget>,
     ours: BTreeMap<u32, TemplateConstants>,
     pub(super) foreign: BTreeSet<u32>,
 }
@@ -48,6 +51,7 @@ impl Machine {
             slots: [SlotImage::default(), SlotImage::default()],
             endpoints: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            published: BTreeMap::new(),
             ours: BTreeMap::new(),
             foreign: BTreeSet::from([101, 999]),
         }
@@ -110,6 +114,18 @@ impl Machine {
                     self.addresses.insert(*key, *owner);
                 }
                 assert!(self.addresses.len() <= CAPACITY.addresses as usize);
+            }
+            Operation::RemovePublished(keys) => {
+                for key in keys {
+                    assert!(self.published.remove(key).is_some(), "{key:?} is not there");
+                }
+            }
+            Operation::SetPublished(entries) => {
+                for (key, target) in entries {
+                    assert!(self.endpoints.contains_key(&target.endpoint), "{target:?}");
+                    self.published.insert(*key, *target);
+                }
+                assert!(self.published.len() <= CAPACITY.published as usize);
             }
             Operation::AwaitReaders => self.readers_of_standby = false,
             Operation::WriteLists(lists) => {
@@ -182,6 +198,7 @@ impl Machine {
                 for number in numbers {
                     let owner = AddressOwner::Endpoint(*number);
                     assert!(!self.addresses.values().any(|known| *known == owner));
+                    assert!(!self.published.values().any(|t| t.endpoint == *number));
                     assert!(!self.ours.values().any(|known| known.number == *number));
                     self.endpoints.remove(number);
                 }
@@ -200,6 +217,7 @@ impl Machine {
         }
         actual.endpoints = self.endpoints.clone();
         actual.addresses = self.addresses.clone();
+        actual.published = self.published.clone();
         actual.attachments = self
             .ours
             .iter()
@@ -250,6 +268,7 @@ impl Machine {
                 .map(|(&number, endpoint)| (number, endpoint.record))
                 .collect(),
             addresses: self.addresses.clone(),
+            published: self.published.clone(),
             attachments: self
                 .ours
                 .iter()

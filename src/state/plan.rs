@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
-use super::desired::{AddressKey, AddressOwner, Attachment};
+use super::desired::{AddressKey, AddressOwner, Attachment, PublishedKey, PublishedTarget};
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use super::steps::StepList;
 
@@ -36,6 +36,10 @@ pub enum Operation {
     SetEndpoints(Vec<(EndpointNumber, KernelEndpoint)>),
     /// These addresses have these owners.
     SetAddresses(Vec<(AddressKey, AddressOwner)>),
+    /// Nothing of an endpoint's is behind these ports of the host any more.
+    RemovePublished(Vec<PublishedKey>),
+    /// These ports of the host lead to these endpoints.
+    SetPublished(Vec<(PublishedKey, PublishedTarget)>),
     /// Wait until no packet is still judged by the slot that does not judge.
     AwaitReaders,
     /// Write lists of steps where no slot refers to.
@@ -88,6 +92,8 @@ pub enum Table {
     Networks6,
     /// Addresses of endpoints and of the host.
     Addresses,
+    /// Published ports.
+    Published,
     /// Endpoint numbers.
     Endpoints,
     /// Rule numbers.
@@ -104,6 +110,7 @@ impl fmt::Display for Table {
             Self::Networks4 => "IPv4 prefixes",
             Self::Networks6 => "IPv6 prefixes",
             Self::Addresses => "addresses of this host",
+            Self::Published => "published ports",
             Self::Endpoints => "endpoints",
             Self::Rules => "rules",
             Self::Identities => "identity numbers",
@@ -146,6 +153,7 @@ fn remedy(table: Table) -> &'static str {
         Table::Pairs => ": raise limits.policy_entries in bridgewall.toml",
         Table::Networks4 | Table::Networks6 => ": raise limits.networks in bridgewall.toml",
         Table::Addresses => ": raise limits.addresses in bridgewall.toml",
+        Table::Published => ": raise limits.published_ports in bridgewall.toml",
         Table::Endpoints => ": raise limits.endpoints in bridgewall.toml",
         Table::Rules => ": raise limits.rules in bridgewall.toml",
     }

@@ -290,6 +290,7 @@ pub fn add(inventory: &mut Inventory, attributes: Attributes) -> EndpointNumber 
         mac: MacAddress([2, 0x42, 0xac, 0x12, high, low]),
         addresses: BTreeSet::from([IpAddr::from([172, 18, high, low])]),
         attributes,
+        published: BTreeSet::new(),
     };
     let endpoint = Endpoint {
         number,

@@ -20,6 +20,7 @@ mod neighbours;
 mod node;
 mod parser;
 mod pool;
+mod published;
 mod quotas;
 mod receiver;
 mod report;

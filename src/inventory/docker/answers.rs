@@ -69,6 +69,7 @@ pub(super) struct ContainerAnswer {
     pub image: Option<String>,
     pub labels: Option<BTreeMap<String, String>>,
     pub state: Option<String>,
+    pub ports: Option<Vec<PortAnswer>>,
     pub host_config: Option<HostConfig>,
     pub network_settings: Option<NetworkSettings>,
 }
@@ -85,10 +86,27 @@ pub(super) struct NetworkSettings {
     pub networks: Option<BTreeMap<String, Option<EndpointSettings>>>,
 }
 
+/// A port of a container; what is not published has neither address nor public port.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct PortAnswer {
+    #[serde(rename = "IP")]
+    pub ip: Option<String>,
+    #[serde(rename = "PrivatePort")]
+    pub private_port: Option<u16>,
+    #[serde(rename = "PublicPort")]
+    pub public_port: Option<u16>,
+    #[serde(rename = "Type")]
+    pub kind: Option<String>,
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct EndpointSettings {
     #[serde(rename = "IPAMConfig")]
     pub ipam_config: Option<EndpointIpam>,
+    #[serde(rename = "Gateway")]
+    pub gateway: Option<String>,
+    #[serde(rename = "GwPriority")]
+    pub gateway_priority: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -141,4 +159,6 @@ pub(super) struct Event {
 pub(super) struct Actor {
     #[serde(rename = "ID")]
     pub id: Option<String>,
+    #[serde(rename = "Attributes")]
+    pub attributes: Option<BTreeMap<String, String>>,
 }

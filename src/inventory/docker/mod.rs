@@ -8,6 +8,7 @@
 //! container comes from the lists; the details are asked for on the side, to confirm.
 
 mod answers;
+mod ports;
 mod session;
 mod table;
 mod transport;

@@ -227,6 +227,11 @@ impl<S: Fn(Trigger) -> ControlFlow<()>> Session<'_, S> {
         match (event.kind.as_deref(), event.action.as_deref()) {
             (Some("network"), _) => {
                 self.todo.networks.insert(id.to_owned());
+                // Its published ports may lead through another network now.
+                let attributes = event.actor.as_ref().and_then(|a| a.attributes.as_ref());
+                let container = attributes.and_then(|attributes| attributes.get("container"));
+                let container = container.filter(|container| is_id(container));
+                self.todo.containers.extend(container.cloned());
             }
             (Some("container"), Some("start" | "die" | "restart")) => {
                 self.table.new_life(id);

@@ -1,5 +1,6 @@
 //! What the engine has told so far, answer by answer, and the view that follows from it. Pure.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -7,10 +8,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::answers::{ContainerAnswer, DetailAnswer, EndpointAnswer, NetworkAnswer};
+use super::answers::{
+    ContainerAnswer, DetailAnswer, EndpointAnswer, EndpointSettings, NetworkAnswer,
+};
+use super::ports;
 use super::transport::printable;
 use super::view::{Attachment, Container, DockerNetwork, DockerView, Sandbox, Sharer, Unprotected};
-use crate::inventory::model::MacAddress;
+use crate::inventory::model::{MacAddress, PublishedPort};
 
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 const BRIDGE_OPTION: &str = "com.docker.network.bridge.name";
@@ -39,11 +43,58 @@ struct ContainerEntry {
     container: Result<Container, String>,
     running: bool,
     network_mode: String,
-    /// The names of its networks, with link-local addresses that were assigned by hand.
-    networks: BTreeMap<String, Vec<String>>,
+    /// Its networks, by name.
+    networks: BTreeMap<String, Membership>,
+    /// Ports of the host that lead to it.
+    published: BTreeSet<PublishedPort>,
     detail: Option<Detail>,
     /// Counts starts and stops: an answer about an earlier life is not taken for this one.
     life: u64,
+}
+
+/// What a container says of one of its networks.
+#[derive(Debug, Default)]
+struct Membership {
+    /// Link-local addresses that were assigned by hand.
+    link_local: Vec<String>,
+    has_gateway: bool,
+    priority: i64,
+}
+
+impl From<Option<&EndpointSettings>> for Membership {
+    fn from(settings: Option<&EndpointSettings>) -> Self {
+        let Some(settings) = settings else {
+            return Self::default();
+        };
+        let ipam = settings.ipam_config.as_ref();
+        Self {
+            link_local: ipam
+                .and_then(|ipam| ipam.link_local_ips.clone())
+                .unwrap_or_default(),
+            has_gateway: settings.gateway.as_ref().is_some_and(|g| !g.is_empty()),
+            priority: settings.gateway_priority.unwrap_or(0),
+        }
+    }
+}
+
+impl ContainerEntry {
+    /// Whether its published ports lead through this network: the engine publishes them where the
+    /// container's way to the outside is, which is the first by this order.
+    fn publishes_on(&self, network: &DockerNetwork, all: &BTreeMap<String, NetworkEntry>) -> bool {
+        let bridges: BTreeSet<&str> = all
+            .values()
+            .filter(|entry| entry.network.bridge.is_some())
+            .map(|entry| entry.network.name.as_str())
+            .collect();
+        let first = self
+            .networks
+            .iter()
+            .filter(|(name, _)| bridges.contains(name.as_str()))
+            .min_by_key(|(name, member)| {
+                (!member.has_gateway, Reverse(member.priority), name.as_str())
+            });
+        first.is_none_or(|(name, _)| *name == network.name)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -141,12 +192,9 @@ impl Table {
             networks: networks
                 .into_iter()
                 .flatten()
-                .map(|(name, settings)| {
-                    let ipam = settings.as_ref().and_then(|s| s.ipam_config.as_ref());
-                    let link_local = ipam.and_then(|ipam| ipam.link_local_ips.clone());
-                    (name.clone(), link_local.unwrap_or_default())
-                })
+                .map(|(name, settings)| (name.clone(), settings.as_ref().into()))
                 .collect(),
+            published: ports::published(answer.ports.as_deref().unwrap_or_default()),
             detail: old.and_then(|old| old.detail).filter(|_| running),
             life: life + u64::from(was_running != running),
         };
@@ -240,10 +288,16 @@ impl Table {
                 let Some((container, entry)) = containers.get(id.as_str()) else {
                     continue;
                 };
-                let link_local = entry.networks.get(&network.name);
+                let membership = entry.networks.get(&network.name);
+                let link_local = membership.map(|membership| &membership.link_local);
                 match attachment(network, bridge, container, member, link_local) {
                     Ok(attachment) => view.attachments.push(Attachment {
                         running: entry.running,
+                        published: if entry.publishes_on(network, &self.networks) {
+                            entry.published.clone()
+                        } else {
+                            BTreeSet::new()
+                        },
                         ..attachment
                     }),
                     Err(warning) => view.warnings.push(warning),
@@ -385,6 +439,7 @@ fn attachment(
         bridge: bridge.to_owned(),
         mac,
         addresses,
+        published: BTreeSet::new(),
         running: false,
     })
 }

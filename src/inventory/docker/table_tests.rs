@@ -269,3 +269,27 @@ fn what_a_list_does_not_have_is_gone() {
     ));
     assert_eq!(table.missing(), [id('c')]);
 }
+
+#[test]
+fn published_ports_lead_through_the_network_that_leads_outside() {
+    let ports = r#""Ports":[{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"}]"#;
+    let with = |back: &str, front: &str| {
+        let mut table = Table::default();
+        for (letter, name) in [('a', "front"), ('b', "back")] {
+            let answer = network(letter, name, "bridge");
+            table.set_network(&with_member(answer, 'c', "172.18.0.2/16"));
+        }
+        let networks = format!(r#"{{"back":{back},"front":{front}}}"#);
+        let rest = format!(r#",{ports},"NetworkSettings":{{"Networks":{networks}}}"#);
+        table.set_container(&container('c', &rest));
+        let view = table.view();
+        let leading = view.attachments.iter().filter(|a| !a.published.is_empty());
+        leading.map(|a| a.network.clone()).collect::<Vec<_>>()
+    };
+    let gateway = r#"{"Gateway":"172.18.0.1"}"#;
+    assert_eq!(with(gateway, gateway), ["back"], "the first by name");
+    assert_eq!(with(r#"{"Gateway":""}"#, gateway), ["front"]);
+    let preferred = r#"{"Gateway":"172.18.0.1","GwPriority":1}"#;
+    assert_eq!(with(gateway, preferred), ["front"]);
+    assert_eq!(with("null", "null"), ["back"]);
+}

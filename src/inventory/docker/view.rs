@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::inventory::model::MacAddress;
+use crate::inventory::model::{MacAddress, PublishedPort};
 
 /// What Docker says is on this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Attachment {
     pub mac: MacAddress,
     /// The addresses that Docker assigned, of both families.
     pub addresses: BTreeSet<IpAddr>,
+    /// Ports of the host that lead to the container by this attachment.
+    pub published: BTreeSet<PublishedPort>,
     /// Whether the container runs; else it is being started, and none of its processes has run yet.
     pub running: bool,
 }

@@ -32,6 +32,7 @@ pub(super) fn settle(
         ledger,
         addresses: BTreeMap::new(),
         macs: BTreeMap::new(),
+        published: BTreeSet::new(),
         remarks,
     };
     settlement.host_claims();
@@ -72,6 +73,8 @@ struct Settlement<'a> {
     addresses: BTreeMap<(IpAddr, u32), String>,
     /// Holders, by bridge (0: any) and MAC address.
     macs: BTreeMap<(u32, MacAddress), String>,
+    /// Ports of the host, with address and protocol, that lead to somebody.
+    published: BTreeSet<(IpAddr, u8, u16)>,
     remarks: &'a mut Vec<Remark>,
 }
 
@@ -158,6 +161,10 @@ impl Settlement<'_> {
             .bridge
             .map_or(link.ifindex, |bridge| bridge.ifindex);
         owner.addresses = self.claim(&owner, zone);
+        owner.published.retain(|port| {
+            let key = (port.address, port.protocol, port.host_port);
+            self.published.insert(key)
+        });
         self.limit(&mut owner);
         let entry = self.macs.entry((zone, owner.mac));
         entry.or_insert_with(|| owner.attributes.name.clone());
@@ -228,6 +235,7 @@ impl Settlement<'_> {
             mac,
             addresses,
             attributes,
+            published: BTreeSet::new(),
         })
     }
 
@@ -307,6 +315,7 @@ fn owner_of(attachment: &Attachment, link: &Link) -> Owner {
             interface: link.name.clone(),
             labels: container.labels.clone(),
         },
+        published: attachment.published.clone(),
     }
 }
 

@@ -32,6 +32,7 @@ fn names() -> Names {
                     name: name.to_owned(),
                     ..Attributes::default()
                 },
+                published: [].into(),
             }),
         };
         inventory.endpoints.insert(number, endpoint);

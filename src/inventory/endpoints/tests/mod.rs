@@ -109,6 +109,7 @@ impl World {
             bridge: bridge_name(bridge),
             mac: mac_address(mac),
             addresses: [address.parse().unwrap()].into(),
+            published: BTreeSet::new(),
             running: false,
         });
         self.docker.attachments.last_mut().unwrap()
