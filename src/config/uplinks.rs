@@ -1,6 +1,7 @@
 //! The host's ways to the outside, and who may always get in to manage it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
@@ -102,7 +103,7 @@ impl FromStr for Remote {
         if text == "any" {
             return Ok(Self::Any);
         }
-        let address = text.parse().map(IpNet::from);
+        let address = text.parse::<IpAddr>().map(IpNet::from);
         let network = address.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
             format!("`{text}` is neither an address nor a network: write 203.0.113.7, 2001:db8::/48 or any")
         })?;

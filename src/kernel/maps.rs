@@ -78,6 +78,7 @@ impl Maps {
             published: self.published.max_entries(),
             endpoints: self.endpoints.max_entries(),
             rules: self.rule_hits.max_entries(),
+            management: self.management.max_entries(),
         }
     }
 

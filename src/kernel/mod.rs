@@ -42,6 +42,7 @@ mod probe;
 mod settings;
 mod sys;
 mod template;
+mod xdp;
 
 pub use accounts::{EndpointFlows, FlowCounts, Held};
 pub use counters::{Counter, EndpointTraffic, EventLosses};
@@ -55,7 +56,7 @@ pub use settings::KernelSettings;
 use crate::config::{Attach, Timeouts};
 use crate::fault;
 use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
-use crate::state::desired::Attachment;
+use crate::state::desired::{Attachment, TemplateConstants};
 use crate::state::numbers::{EndpointNumber, RuleNumber};
 use crate::state::plan::{Operation, Plan};
 use accounts::Accounts;
@@ -66,6 +67,7 @@ use maps::Maps;
 use pins::Pins;
 use sys::ReaderBarrier;
 use template::{Template, TemplateTags};
+use xdp::Xdp;
 
 /// What is in the kernel, and the right to change it. One process has it at a time.
 #[derive(Debug)]
@@ -75,6 +77,9 @@ pub struct Kernel {
     maps: Arc<Maps>,
     accounts: Arc<Accounts>,
     sweep_body: OwnedFd,
+    xdp: Xdp,
+    /// Why programs do not run in the driver, by interface.
+    xdp_fallbacks: BTreeMap<u32, String>,
     body_settings: libbpf_rs::MapHandle,
     /// Which layout the maps have.
     layout: u32,
@@ -131,6 +136,7 @@ impl Kernel {
             maps,
             accounts,
             sweep_body,
+            xdp,
             settings: body_settings,
             layout,
             predecessors,
@@ -142,6 +148,8 @@ impl Kernel {
             maps: Arc::new(maps),
             accounts: Arc::new(accounts),
             sweep_body,
+            xdp,
+            xdp_fallbacks: BTreeMap::new(),
             settings,
             pins,
             body_settings,
@@ -191,6 +199,12 @@ impl Kernel {
         }
     }
 
+    /// Why the XDP program of an interface does not run in its driver, if this process has tried.
+    #[must_use]
+    pub fn xdp_fallback(&self, ifindex: u32) -> Option<&str> {
+        self.xdp_fallbacks.get(&ifindex).map(String::as_str)
+    }
+
     /// What the kernel holds. It is read once, carried on with every plan, and read again after
     /// something went wrong. Pins of interfaces that are gone are removed on the way.
     ///
@@ -214,6 +228,16 @@ impl Kernel {
         for ifindex in self.pins.interfaces()? {
             if let Some(attachment) = self.find(ifindex)? {
                 actual.attachments.insert(ifindex, attachment);
+            }
+        }
+        for ifindex in self.pins.xdp_interfaces()? {
+            match self.xdp.find(&self.pins, ifindex)? {
+                Some(attached) => {
+                    actual.xdp.insert(ifindex, attached);
+                }
+                None => xdp::detach(&self.pins, ifindex)
+                    .iter()
+                    .for_each(|error| log::warn!("{error}")),
             }
         }
         Ok(actual)
@@ -251,6 +275,25 @@ impl Kernel {
         let mut carried = self.predecessors.is_empty();
         for operation in &plan.operations {
             match operation {
+                Operation::AttachXdp(ifindex, wanted) => {
+                    match self.xdp.attach(&self.pins, *ifindex, wanted) {
+                        Ok((attached, why)) => {
+                            actual.xdp.insert(*ifindex, attached);
+                            self.xdp_fallbacks.remove(ifindex);
+                            self.xdp_fallbacks.extend(why.map(|why| (*ifindex, why)));
+                        }
+                        Err(error) => {
+                            errors.push(error);
+                            certain = false;
+                        }
+                    }
+                }
+                Operation::DetachXdp(ifindex) => {
+                    let failed = xdp::detach(&self.pins, *ifindex);
+                    certain &= failed.is_empty();
+                    errors.extend(failed);
+                    actual.apply(operation);
+                }
                 Operation::Attach(ifindex, _) | Operation::Detach(ifindex) => {
                     if !carried {
                         carried = true;
@@ -330,7 +373,12 @@ impl Kernel {
                 self.expire().map(|_| ())
             }
             // Interfaces are not in the maps; `apply` sees to them.
-            Operation::Attach(..) | Operation::Detach(_) => Ok(()),
+            Operation::Attach(..)
+            | Operation::Detach(_)
+            | Operation::AttachXdp(..)
+            | Operation::DetachXdp(_) => Ok(()),
+            Operation::SetManagement(keys) => maps.set_management(keys),
+            Operation::RemoveManagement(keys) => maps.remove_management(keys),
         }
     }
 
@@ -352,7 +400,9 @@ impl Kernel {
 
     /// Removes the sets before when no interface uses them any more.
     fn retire_predecessors(&mut self, actual: &Actual) -> Result<()> {
-        if actual.attachments.values().all(|attached| attached.sound) {
+        let sound = actual.attachments.values().all(|attached| attached.sound)
+            && actual.xdp.values().all(|attached| attached.sound);
+        if sound {
             for set in std::mem::take(&mut self.predecessors) {
                 self.pins.remove_set(set)?;
             }
@@ -410,11 +460,15 @@ impl Ready {
         let constants = template::fullest_constants();
         let template = Template::load(&loaded.maps, &loaded.settings, &constants)?;
         let programs = template.info()?;
-        let tags = TemplateTags::new(&programs);
+        let uplink = Template::load(&loaded.maps, &loaded.settings, &TemplateConstants::UPLINK)?;
+        let uplink = uplink.info()?;
+        let tags = TemplateTags::new(&programs, &uplink);
         loaded.verified.extend(
-            ["from_endpoint", "to_endpoint"]
+            template::ENDPOINT
                 .into_iter()
-                .zip(programs.map(|program| program.verified_instructions)),
+                .chain(template::UPLINK)
+                .zip(programs.iter().chain(&uplink))
+                .map(|(name, program)| (name, program.verified_instructions)),
         );
         let active = ActiveWord::map(&loaded.maps.active)?;
         let barrier = ReaderBarrier::new()
@@ -443,6 +497,9 @@ pub fn detach_all(pin_directory: &Path) -> std::result::Result<(), Errors> {
 
 fn detach_pinned(pins: Pins) -> std::result::Result<(), Errors> {
     let mut errors = Vec::new();
+    for ifindex in pins.xdp_interfaces()? {
+        errors.extend(xdp::detach(&pins, ifindex));
+    }
     for ifindex in pins.interfaces()? {
         errors.extend(attach::detach(&pins, ifindex));
     }

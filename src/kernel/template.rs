@@ -21,23 +21,36 @@ use crate::state::numbers::EndpointNumber;
 /// The two programs of one interface, loaded and verified, attached to nothing.
 #[derive(Debug)]
 pub(super) struct Template {
-    from_endpoint: OwnedFd,
-    to_endpoint: OwnedFd,
+    from: OwnedFd,
+    to: OwnedFd,
     /// What they know, as a map that can be pinned and read back.
     pub(super) constants: MapHandle,
 }
 
 /// What tells templates of one build from those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TemplateTags([[u8; 8]; 2]);
+pub(super) struct TemplateTags {
+    endpoint: [[u8; 8]; 2],
+    uplink: [[u8; 8]; 2],
+}
 
 impl TemplateTags {
-    pub(super) fn new(info: &[ProgramInfo; 2]) -> Self {
-        Self(info.each_ref().map(|program| program.tag))
+    pub(super) fn new(endpoint: &[ProgramInfo; 2], uplink: &[ProgramInfo; 2]) -> Self {
+        let tags = |info: &[ProgramInfo; 2]| info.each_ref().map(|program| program.tag);
+        Self {
+            endpoint: tags(endpoint),
+            uplink: tags(uplink),
+        }
     }
 
-    pub(super) fn of(&self, direction: Direction) -> [u8; 8] {
-        self.0[direction as usize]
+    /// Of the program that an interface with these constants has in one direction.
+    pub(super) fn of(&self, constants: &TemplateConstants, direction: Direction) -> [u8; 8] {
+        let tags = if constants.is_uplink() {
+            &self.uplink
+        } else {
+            &self.endpoint
+        };
+        tags[direction as usize]
     }
 }
 
@@ -50,10 +63,12 @@ impl Template {
     ) -> Result<Self> {
         let mut storage = MaybeUninit::uninit();
         let mut skeleton = open_skeleton(&mut storage)?;
-        skeleton.progs.from_endpoint_body.set_autoload(false);
-        skeleton.progs.to_endpoint_body.set_autoload(false);
-        skeleton.progs.drop_body.set_autoload(false);
-        skeleton.progs.sweep_body.set_autoload(false);
+        let uplink = constants.is_uplink();
+        let wanted = if uplink { UPLINK } else { ENDPOINT };
+        for mut program in skeleton.open_object_mut().progs_mut() {
+            let is_wanted = wanted.iter().any(|name| program.name() == *name);
+            program.set_autoload(is_wanted);
+        }
         skeleton
             .maps
             .rodata
@@ -77,9 +92,15 @@ impl Template {
         let skeleton = skeleton.load().map_err(|error| {
             Error::bpf("load a template (see the log for the verifier's)", &error)
         })?;
+        let programs = &skeleton.progs;
+        let (from, to) = if uplink {
+            (&programs.from_uplink, &programs.to_uplink)
+        } else {
+            (&programs.from_endpoint, &programs.to_endpoint)
+        };
         Ok(Self {
-            from_endpoint: own(&skeleton.progs.from_endpoint)?,
-            to_endpoint: own(&skeleton.progs.to_endpoint)?,
+            from: own(from)?,
+            to: own(to)?,
             constants: MapHandle::try_from(&*skeleton.maps.rodata_endpoint)
                 .map_err(|error| Error::bpf("keep a template's constants", &error))?,
         })
@@ -88,8 +109,8 @@ impl Template {
     /// The program for one direction.
     pub(super) fn program(&self, direction: Direction) -> BorrowedFd<'_> {
         match direction {
-            Direction::Ingress => self.from_endpoint.as_fd(),
-            Direction::Egress => self.to_endpoint.as_fd(),
+            Direction::Ingress => self.from.as_fd(),
+            Direction::Egress => self.to.as_fd(),
         }
     }
 
@@ -102,6 +123,10 @@ impl Template {
         Ok([info(Direction::Ingress)?, info(Direction::Egress)?])
     }
 }
+
+/// What is attached to endpoints' interfaces, and what to uplinks.
+pub(super) const ENDPOINT: [&str; 2] = ["from_endpoint", "to_endpoint"];
+pub(super) const UPLINK: [&str; 2] = ["from_uplink", "to_uplink"];
 
 /// Constants that leave nothing out: what a kernel accepts for them, it accepts for any interface.
 pub(super) fn fullest_constants() -> TemplateConstants {

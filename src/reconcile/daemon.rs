@@ -1,5 +1,6 @@
 //! The one writer: everything that changes the kernel happens here, one thing after the other.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -10,10 +11,13 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::host::Host;
+use super::management::{self, Connection};
 use super::pass::Pass;
 use super::policies::{Candidate, Policies, PolicyRefused, Rejection, last_good};
 use super::store::Store;
+use super::trial::{self, Trial};
 use super::trigger::{Batch, Bell, Trigger};
+use super::uplinks::UplinkPlan;
 use crate::compile::compiled::Compiled;
 use crate::compile::numbering::Numbering;
 use crate::config::Config;
@@ -30,6 +34,7 @@ use crate::inventory::model::Inventory;
 use crate::kernel::{Kernel, KernelReader, KernelSettings};
 use crate::observe::hub::Hub;
 use crate::observe::names::Names;
+use crate::state::desired::ManagementKey;
 use crate::watch::files::FileWatch;
 use crate::watch::signals;
 
@@ -90,6 +95,12 @@ pub(super) struct Daemon {
     pub kernel_failures: u64,
     pub started_at: UnixTime,
     pub committed_at: Option<UnixTime>,
+    /// Who may always get in.
+    pub managers: BTreeSet<ManagementKey>,
+    pub uplinks: UplinkPlan,
+    pub uplink_warnings: Vec<String>,
+    /// A policy that waits for its confirmation.
+    pub trial: Option<Trial>,
     files: FileWatch,
     retry: Option<(Instant, Duration)>,
     look_again_at: Option<Instant>,
@@ -155,6 +166,10 @@ impl Daemon {
             kernel_failures: 0,
             started_at: UnixTime::now(),
             committed_at,
+            managers: BTreeSet::new(),
+            uplinks: UplinkPlan::default(),
+            uplink_warnings: Vec::new(),
+            trial: None,
             files,
             retry: None,
             look_again_at: None,
@@ -179,6 +194,7 @@ impl Daemon {
             bail!(PolicyRefused(refusal));
         };
         self.policies.refuse(&refusal);
+        self.meet_managers(None);
         let pass = Pass::prepare(self, &last_good.policy).map_err(anyhow::Error::msg)?;
         self.enforce(pass, last_good)
     }
@@ -249,7 +265,8 @@ impl Daemon {
     /// How long there is nothing to do unless something happens.
     fn wait(&self) -> Duration {
         let retry = self.retry.map(|(at, _)| at);
-        let next = [retry, self.look_again_at]
+        let trial = self.trial.as_ref().map(Trial::deadline);
+        let next = [retry, self.look_again_at, trial]
             .into_iter()
             .flatten()
             .fold(self.expire_at, Instant::min);
@@ -259,9 +276,14 @@ impl Daemon {
     fn attend(&mut self, batch: Batch) -> Option<End> {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if batch.files || batch.reload {
-            // The outcome is in the log and in `status`.
-            let _ = self.reload(batch.reload);
+        match &mut self.trial {
+            // They are read when it is over.
+            Some(trial) => trial.touched |= batch.files || batch.reload,
+            None if batch.files || batch.reload => {
+                // The outcome is in the log and in `status`.
+                let _ = self.reload(batch.reload);
+            }
+            None => {}
         }
         if batch.host || due(self.retry.map(|(at, _)| at)) || due(self.look_again_at) {
             self.look();
@@ -273,10 +295,14 @@ impl Daemon {
             self.expire_at = now + self.expire();
         }
         let mut end = None;
+        // Who confirms at the last moment is heard before the time is up.
         for request in batch.requests {
             if let Some(last) = self.answer(request) {
                 end = Some(last);
             }
+        }
+        if due(self.trial.as_ref().map(Trial::deadline)) {
+            self.end_trial();
         }
         end.or_else(|| batch.terminate.then_some(End::Leave))
     }
@@ -296,7 +322,10 @@ impl Daemon {
 
     fn answer(&mut self, request: ControlRequest) -> Option<End> {
         let response = match &request.verb {
+            Verb::Reload if self.trial.is_some() => trial::occupied(),
             Verb::Reload => self.reload(true),
+            Verb::Apply(apply) => self.apply(apply),
+            Verb::Confirm { revision, keep } => self.confirm(*revision, *keep),
             Verb::Alive => Response::Done,
             Verb::ObserveAllowed(on) => match self.kernel.report_allowed(*on) {
                 Ok(()) => Response::Done,
@@ -320,7 +349,7 @@ impl Daemon {
     }
 
     /// Reads the policy files again, and takes the policy if all is well with it.
-    fn reload(&mut self, forced: bool) -> Response {
+    pub(super) fn reload(&mut self, forced: bool) -> Response {
         let response = match self.policies.read(forced) {
             None => None,
             Some(Ok(candidate)) => Some(self.take(candidate)),
@@ -339,11 +368,9 @@ impl Daemon {
 
     /// Whether anything in the kernel had to change.
     fn take(&mut self, candidate: Candidate) -> Result<bool, Rejection> {
-        let pass = Pass::prepare(self, &candidate.policy).map_err(Rejection::Policy)?;
-        pass.test(&candidate.policy).map_err(Rejection::Policy)?;
-        let changed = pass.publishes();
-        self.enforce(pass, candidate)
-            .map_err(|error| Rejection::Policy(format!("{error:#}")))?;
+        let before = self.meet_managers(None);
+        let taken = self.try_to_take(candidate);
+        let changed = taken.inspect_err(|_| self.managers = before)?;
         let generation = self.generation();
         log::info!(
             "policy revision {} in force: {} rules, generation {generation}",
@@ -351,6 +378,21 @@ impl Daemon {
             self.policies.current().rules.len(),
         );
         Ok(changed)
+    }
+
+    fn try_to_take(&mut self, candidate: Candidate) -> Result<bool, Rejection> {
+        let pass = Pass::prepare(self, &candidate.policy).map_err(Rejection::Policy)?;
+        pass.test(&candidate.policy).map_err(Rejection::Policy)?;
+        let changed = pass.publishes();
+        self.enforce(pass, candidate)
+            .map_err(|error| Rejection::Policy(format!("{error:#}")))?;
+        Ok(changed)
+    }
+
+    /// Whoever manages the host now may go on, whatever the next policy says. Returns who could until now.
+    pub(super) fn meet_managers(&mut self, caller: Option<&Connection>) -> BTreeSet<ManagementKey> {
+        let managers = management::find(&self.config.management, caller);
+        std::mem::replace(&mut self.managers, managers)
     }
 
     fn enforce(&mut self, pass: Pass, candidate: Candidate) -> Result<()> {
@@ -390,7 +432,7 @@ impl Daemon {
     ///
     /// # Errors
     /// The policy could not be written. The one that judged before does so still.
-    fn commit(&mut self, pass: Pass) -> Result<()> {
+    pub(super) fn commit(&mut self, pass: Pass) -> Result<()> {
         let publishes = pass.publishes();
         let mut failures = self.disarm(&pass.inventory);
         let applied = if pass.plan.is_empty() {
@@ -426,6 +468,8 @@ impl Daemon {
             }
             self.remarks = pass.remarks;
         }
+        self.warn_of_uplinks(&pass.uplinks);
+        self.uplinks = pass.uplinks;
         self.look_again_at = pass.check_again_at;
         self.host.settle(pass.ledger, &self.store);
         self.inventory = pass.inventory;
@@ -468,7 +512,7 @@ impl Daemon {
     }
 
     /// In the words of the inventory and the policy that judge now.
-    fn name_everything(&self) {
+    pub(super) fn name_everything(&self) {
         service::status(&format!(
             "{} endpoints, {} rules, policy revision {}",
             self.inventory.endpoints.len(),

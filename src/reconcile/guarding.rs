@@ -8,6 +8,8 @@ use anyhow::Result;
 use super::daemon::Daemon;
 use crate::guard::GuardError;
 use crate::inventory::model::Inventory;
+use crate::state::actual::ActualAttachment;
+use crate::state::desired::TemplateConstants;
 
 fn texts(errors: &[GuardError]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
@@ -24,7 +26,17 @@ impl Daemon {
     pub(super) fn doubt_what_is_unmarked(&mut self) {
         let unmarked = self.guard.unmarked(self.host.links());
         let attached = self.kernel.observe().map(|actual| &actual.attachments);
-        if attached.is_ok_and(|attached| attached.keys().any(|known| unmarked.contains(known))) {
+        // Uplinks are not armed, and bear no mark.
+        let is_endpoint = |attachment: &ActualAttachment| {
+            let constants = attachment.constants.as_ref();
+            !constants.is_some_and(TemplateConstants::is_uplink)
+        };
+        let is_doubtful = attached.is_ok_and(|attached| {
+            attached
+                .iter()
+                .any(|(known, attachment)| unmarked.contains(known) && is_endpoint(attachment))
+        });
+        if is_doubtful {
             self.kernel.doubt();
         }
     }

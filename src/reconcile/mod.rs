@@ -4,6 +4,7 @@
 //! watchers -> trigger -> daemon -> host (observe) -> pass (diff) -> daemon (apply)
 //!                          \-> guarding: what is not armed is closed off
 //!                          \-> policies, store: what is in force, what is kept
+//!                          \-> trial: a policy that waits for its confirmation
 //!                           \-> answers: what is told when somebody asks
 //! ```
 
@@ -14,10 +15,13 @@ mod doctor;
 mod flow_room;
 mod guarding;
 mod host;
+mod management;
 mod pass;
 pub mod policies;
 mod settings;
 pub mod store;
+mod trial;
 pub mod trigger;
+mod uplinks;
 
 pub use daemon::run;

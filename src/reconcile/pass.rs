@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::daemon::Daemon;
+use super::uplinks::UplinkPlan;
 use crate::compile::checks::run_tests;
 use crate::compile::compile;
 use crate::compile::compiled::Compiled;
@@ -23,6 +24,7 @@ pub(super) struct Pass {
     pub ledger: Ledger,
     pub remarks: Vec<Remark>,
     pub check_again_at: Option<Instant>,
+    pub uplinks: UplinkPlan,
 }
 
 impl Pass {
@@ -39,16 +41,20 @@ impl Pass {
         let limits = daemon.config.limits.of_one_policy();
         let compiled = compile(policy, &merged.inventory, &mut numbering, &limits)
             .map_err(|error| error.to_string())?;
-        let (live, problems) = LiveInventory::new(&merged.inventory);
+        let (mut live, problems) = LiveInventory::new(&merged.inventory);
         for problem in problems {
             log::warn!("{problem}");
         }
+        let uplinks = UplinkPlan::new(merged.uplinks, &compiled);
+        daemon.doubt_what_is_unmarked();
+        daemon.doubt_what_has_another_program(&uplinks);
+        let actual = daemon.kernel.observe().map_err(|error| error.to_string())?;
+        live.management.clone_from(&daemon.managers);
+        uplinks.enter(&mut live, daemon.config.uplinks.xdp, actual);
         let desired = Desired {
             policy: PolicyImage::from(&compiled),
             live,
         };
-        daemon.doubt_what_is_unmarked();
-        let actual = daemon.kernel.observe().map_err(|error| error.to_string())?;
         let plan = diff::plan(actual, &desired).map_err(|error| error.to_string())?;
         Ok(Self {
             plan,
@@ -58,6 +64,7 @@ impl Pass {
             ledger: merged.ledger,
             remarks: merged.remarks,
             check_again_at: merged.check_again_at,
+            uplinks,
         })
     }
 

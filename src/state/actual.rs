@@ -1,13 +1,14 @@
 //! What the kernel holds: read back from it, and carried on with every operation that is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::desired::{
-    AddressKey, AddressOwner, EndpointRecord, PublishedKey, PublishedTarget, TemplateConstants,
+    AddressKey, AddressOwner, EndpointRecord, ManagementKey, PublishedKey, PublishedTarget,
+    TemplateConstants, XdpMode,
 };
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use super::plan::Operation;
@@ -126,6 +127,17 @@ pub struct ActualAttachment {
     pub sound: bool,
 }
 
+/// Our XDP program on one interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActualXdp {
+    /// The kernel's number of it.
+    pub program: u32,
+    /// It runs behind the driver, not in it.
+    pub generic: bool,
+    /// Whether it can stay as it is: the present program, with the present maps.
+    pub sound: bool,
+}
+
 /// How much the kernel's tables hold: entries, over both slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
@@ -145,6 +157,8 @@ pub struct Capacity {
     pub endpoints: u32,
     /// Rule numbers, 0 included, which is the default.
     pub rules: u32,
+    /// Who may always reach the host.
+    pub management: u32,
 }
 
 /// What the kernel holds.
@@ -167,6 +181,10 @@ pub struct Actual {
     pub published: BTreeMap<PublishedKey, PublishedTarget>,
     /// By interface index: what of ours is attached.
     pub attachments: BTreeMap<u32, ActualAttachment>,
+    /// By interface index: our XDP programs.
+    pub xdp: BTreeMap<u32, ActualXdp>,
+    /// Who may always reach which of the host's TCP ports.
+    pub management: BTreeSet<ManagementKey>,
     /// How much there is room for.
     pub capacity: Capacity,
     /// How new attachments are made.
@@ -186,6 +204,8 @@ impl Actual {
             addresses: BTreeMap::new(),
             published: BTreeMap::new(),
             attachments: BTreeMap::new(),
+            xdp: BTreeMap::new(),
+            management: BTreeSet::new(),
             capacity,
             mechanism,
         }
@@ -278,6 +298,24 @@ impl Actual {
             }
             Operation::Detach(ifindex) => {
                 self.attachments.remove(ifindex);
+            }
+            // Which program it is, and where it has come to run, the kernel enters afterwards.
+            Operation::AttachXdp(ifindex, wanted) => {
+                let attached = ActualXdp {
+                    program: 0,
+                    generic: wanted.mode == XdpMode::Generic,
+                    sound: true,
+                };
+                self.xdp.insert(*ifindex, attached);
+            }
+            Operation::DetachXdp(ifindex) => {
+                self.xdp.remove(ifindex);
+            }
+            Operation::SetManagement(keys) => self.management.extend(keys.iter().copied()),
+            Operation::RemoveManagement(keys) => {
+                for key in keys {
+                    self.management.remove(key);
+                }
             }
             Operation::ClearEndpoints(numbers) => {
                 for number in numbers {

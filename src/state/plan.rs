@@ -7,7 +7,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
-use super::desired::{AddressKey, AddressOwner, Attachment, PublishedKey, PublishedTarget};
+use super::desired::{
+    AddressKey, AddressOwner, Attachment, ManagementKey, PublishedKey, PublishedTarget,
+    XdpAttachment,
+};
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use super::steps::StepList;
 
@@ -63,6 +66,14 @@ pub enum Operation {
     Attach(u32, Attachment),
     /// This interface has no programs of ours any more, or is gone itself.
     Detach(u32),
+    /// This uplink has our XDP program.
+    AttachXdp(u32, XdpAttachment),
+    /// This interface has no XDP program of ours any more, or is gone itself.
+    DetachXdp(u32),
+    /// These may always reach the host.
+    SetManagement(Vec<ManagementKey>),
+    /// These may no longer.
+    RemoveManagement(Vec<ManagementKey>),
     /// These numbers are not in use any more.
     ClearEndpoints(Vec<EndpointNumber>),
 }
@@ -98,6 +109,8 @@ pub enum Table {
     Endpoints,
     /// Rule numbers.
     Rules,
+    /// Who may always reach the host.
+    Management,
     /// Identity numbers of endpoints.
     Identities,
 }
@@ -113,6 +126,7 @@ impl fmt::Display for Table {
             Self::Published => "published ports",
             Self::Endpoints => "endpoints",
             Self::Rules => "rules",
+            Self::Management => "addresses that may always manage the host",
             Self::Identities => "identity numbers",
         })
     }
@@ -156,5 +170,6 @@ fn remedy(table: Table) -> &'static str {
         Table::Published => ": raise limits.published_ports in bridgewall.toml",
         Table::Endpoints => ": raise limits.endpoints in bridgewall.toml",
         Table::Rules => ": raise limits.rules in bridgewall.toml",
+        Table::Management => ": let management.allow in bridgewall.toml have fewer, wider entries",
     }
 }

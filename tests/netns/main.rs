@@ -38,6 +38,7 @@ mod networks;
 mod reload;
 mod rules;
 mod spoofing;
+mod uplinks;
 
 use common::daemon::{Attach, Daemon};
 use common::sandbox::Sandbox;

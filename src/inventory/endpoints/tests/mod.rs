@@ -172,6 +172,8 @@ fn link(ifindex: u32, name: &str, kind: &str) -> Link {
         up: true,
         operational: true,
         group: 0,
+        ethernet: true,
+        xdp: None,
     }
 }
 
