@@ -124,8 +124,8 @@ struct identity_record {
 
 /* ---- Who is who -------------------------------------------------------------------------- */
 
-/* An IPv4 address is kept as an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) in all keys but those
- * of the network tries. On the wire such IPv6 addresses are dropped, so that none can be forged. */
+/* An IPv4 address is kept as an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) in all keys.
+ * On the wire such IPv6 addresses are dropped, so that none can be forged. */
 struct address {
 	__be32 word[4];
 };
@@ -165,21 +165,55 @@ struct endpoint {
 	__u32 bridge;      /* ifindex of its bridge, 0 for none */
 };
 
-/* Networks of the world outside, by longest prefix; prefix_length counts the slot's 32 bits too. */
-struct network4_key {
-	__u32 prefix_length;
-	__u32 slot;
-	__be32 address;
+/* ---- Networks ---------------------------------------------------------------------------- */
+
+/*
+ * The world outside is divided into ranges of addresses, each with its identity number. The upper bits
+ * of an address choose a root: 17 bits of an IPv4 address; of an IPv6 address those after 2000::/3,
+ * down to the 20th, and outside of that the first three. A root's reference is
+ *
+ *   0                        nothing: always an error
+ *   1 << 31 | ...            the identity number of all addresses below it
+ *   depth + 1 << 27 | node   a tree: the number of its first node, and how many levels of inner nodes
+ *                            are above its leaves
+ *
+ * A node is one cache line. Keys are the last addresses of ranges, in order, and for want of more the
+ * greatest there is; the range of a key is found by counting those that are less. Narrow keys are 15
+ * bits of an IPv4 address in 16, wide ones are half an IPv6 address.
+ *
+ *            inner                                leaf
+ *   narrow   28 keys; word 7: children            20 keys; word 5: codes; halves 12..15: values
+ *   wide      7 keys; word 7: children             6 keys; halves 12..14: values; half 15: codes
+ *
+ * The children of an inner node lie side by side; `children` is the distance from the node to the first
+ * of them. A leaf has a code of two bits for each range, lowest first: which of its values holds there. A
+ * value is an identity number, or in the tree of an address's upper half a reference to one of the lower
+ * half, with a distance from the leaf in the node's place.
+ *
+ * A tree that a slot refers to is never written to; both slots may refer to it.
+ */
+enum network_layout {
+	ROOTS_IPV6 = 1 << 17, /* the first root of 2000::/3 */
+	ROOTS_IPV6_REST =
+	    ROOTS_IPV6 + (1 << 17), /* the first of eight, one of which is not in use */
+	ROOTS = ROOTS_IPV6_REST + 8,
+	ROOTS_IN_ROW = 16,
+	ROOT_ROWS = (ROOTS + ROOTS_IN_ROW - 1) / ROOTS_IN_ROW,
+	REFERENCE_DEPTH_SHIFT = 27,
+	REFERENCE_NODE = (1 << 27) - 1,
+	NARROW_DEPTH_MAX = 3, /* 2^15 addresses are in at most 29^3 leaves */
+	WIDE_DEPTH_MAX = 20,  /* nodes of both halves' trees on the way down */
 };
 
-struct network6_key {
-	__u32 prefix_length;
-	__u32 slot;
-	__be32 address[4];
+/* Index in the `network_roots` array: number of the root / ROOTS_IN_ROW << 1 | slot. */
+struct network_roots {
+	__u32 reference[ROOTS_IN_ROW];
 };
 
-struct network {
-	__u32 identity;
+/* Index in the `network_nodes` array: number of the node. Half n is the lower half of word n / 2, or
+ * the upper one where n is odd. */
+struct network_node {
+	__u64 word[8];
 };
 
 /*
@@ -538,8 +572,8 @@ ASSERT_SIZE(published_key, 20);
 ASSERT_OFFSET(published_key, protocol, 18);
 ASSERT_SIZE(published, 8);
 ASSERT_SIZE(endpoint, 16);
-ASSERT_SIZE(network4_key, 12);
-ASSERT_SIZE(network6_key, 24);
+ASSERT_SIZE(network_roots, 64);
+ASSERT_SIZE(network_node, 64);
 ASSERT_SIZE(denial, 8);
 ASSERT_SIZE(management_key, 24);
 ASSERT_OFFSET(management_key, address, 8);

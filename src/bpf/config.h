@@ -60,6 +60,8 @@ static const struct {
 	enum peer_kind peer_kind;
 	enum verdict verdict;
 	enum step_flag step_flag;
+	enum network_layout network_layout;
+	enum denial_flag denial_flag;
 	enum endpoint_flag endpoint_flag;
 	enum mark mark;
 	enum flow_flag flow_flag;

@@ -12,6 +12,7 @@
 #include "abi.h"
 #include "address.h"
 #include "maps.h"
+#include "network.h"
 #include "packet.h"
 
 static __always_inline bool is_world(__u32 identity)
@@ -41,22 +42,11 @@ static __always_inline int find_endpoint(__u32 number, __u32 slot, struct party 
 static __always_inline int find_network(const struct address *address, __u32 slot,
 					struct party *party)
 {
-	struct network *network;
+	__u32 identity = network_of(address, slot);
 
-	if (is_mapped(address)) {
-		struct network4_key key = {
-		    .prefix_length = 32 + 32, .slot = slot, .address = address->word[3]};
-
-		network = bpf_map_lookup_elem(&networks4, &key);
-	} else {
-		struct network6_key key = {.prefix_length = 32 + 128, .slot = slot};
-
-		__builtin_memcpy(key.address, address->word, sizeof(key.address));
-		network = bpf_map_lookup_elem(&networks6, &key);
-	}
-	if (!network || !is_world(network->identity))
+	if (identity == IDENTITY_NONE)
 		return DROP_IDENTITY_MISSING;
-	party->identity = network->identity;
+	party->identity = identity;
 	party->endpoint = 0;
 	return DROP_NONE;
 }

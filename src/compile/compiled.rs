@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::world::size;
 use crate::policy::model::{Action, IdentityId, Location, Peer, Side};
 use crate::policy::traffic::Selector;
+use crate::state::denial::Denial;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, PeerKind, RuleNumber};
 use crate::state::steps::{Step, StepList, Verdict};
 
@@ -23,6 +24,8 @@ pub struct Compiled {
     pub pairs: BTreeMap<PairKey, Arc<StepList>>,
     /// The world outside by longest prefix; both families' default routes are always in it.
     pub networks: BTreeMap<IpNet, IdentityNumber>,
+    /// Who of the world is denied whatever he opens, whoever it is to.
+    pub denials: BTreeMap<IdentityNumber, Denial>,
     /// Which identity number each endpoint has.
     pub endpoints: BTreeMap<EndpointNumber, IdentityNumber>,
     /// What the numbers mean, for people.
@@ -160,7 +163,7 @@ impl Compiled {
     /// Whether a rule denies everything to some of the world's senders.
     #[must_use]
     pub fn condemns_senders(&self) -> bool {
-        false
+        !self.denials.is_empty()
     }
 
     /// The number of an address of the world, by longest prefix.

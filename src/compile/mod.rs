@@ -9,6 +9,7 @@
 
 pub mod checks;
 pub mod compiled;
+mod denials;
 pub mod explain;
 pub mod limits;
 mod lists;
@@ -75,6 +76,7 @@ pub fn compile(
             .collect(),
     };
     let lists = lists::build(&actors, limits)?;
+    let denials = denials::find(&actors);
     let compiled = Compiled {
         subjects: lists.subjects,
         pairs: lists.pairs,
@@ -83,6 +85,7 @@ pub fn compile(
             .iter()
             .map(|&(prefix, region)| (prefix, regions[region]))
             .collect(),
+        denials,
         endpoints: sets
             .iter()
             .map(|(&endpoint, set)| (endpoint, by_set[set]))

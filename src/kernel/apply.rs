@@ -2,17 +2,23 @@
 
 use std::sync::Arc;
 
+use libbpf_rs::MapCore as _;
+
 use super::abi;
-use super::encode::{self, NetworkKey};
+use super::encode;
 use super::error::Result;
 use super::maps::{Maps, remove, set};
 use crate::state::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
+use crate::state::denial::Denial;
 use crate::state::desired::{
     AddressKey, AddressOwner, ManagementKey, PublishedKey, PublishedTarget,
 };
+use crate::state::networks::Change;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
-use crate::state::plan::NetworkChange;
 use crate::state::steps::StepList;
+
+/// Trees that are made ready to be written at once.
+const TREES: usize = 16_384;
 
 impl Maps {
     pub(super) fn remove_addresses(&self, keys: &[AddressKey]) -> Result<()> {
@@ -112,27 +118,43 @@ impl Maps {
         set(&self.identities, &entries)
     }
 
-    pub(super) fn change_networks(&self, slot: Slot, change: &NetworkChange) -> Result<()> {
-        let mut gone4 = Vec::new();
-        let mut gone6 = Vec::new();
-        for prefix in &change.remove {
-            match encode::network_key(slot, prefix) {
-                NetworkKey::V4(key) => gone4.push(key),
-                NetworkKey::V6(key) => gone6.push(key),
-            }
+    /// Trees first: a root leads to nothing that is not there.
+    pub(super) fn change_networks(&self, slot: Slot, change: &Change) -> Result<()> {
+        // In pieces, for they may be many times as large as everything else.
+        for trees in change.trees.chunks(TREES) {
+            let entries: Vec<_> = trees
+                .iter()
+                .flat_map(|(first, tree)| (*first..).zip(tree.nodes()))
+                .map(|(index, node)| (index, abi::network_node { word: node.0 }))
+                .collect();
+            set(&self.network_nodes, &entries)?;
         }
-        remove(&self.networks4, &gone4)?;
-        remove(&self.networks6, &gone6)?;
-        let mut set4 = Vec::new();
-        let mut set6 = Vec::new();
-        for (prefix, number) in &change.set {
-            let network = abi::network { identity: number.0 };
-            match encode::network_key(slot, prefix) {
-                NetworkKey::V4(key) => set4.push((key, network)),
-                NetworkKey::V6(key) => set6.push((key, network)),
-            }
-        }
-        set(&self.networks4, &set4)?;
-        set(&self.networks6, &set6)
+        let rows: Vec<_> = change
+            .rows
+            .iter()
+            .map(|(row, references)| {
+                let reference = *references;
+                let index = encode::row_index(slot, *row);
+                (index, abi::network_roots { reference })
+            })
+            .collect();
+        set(&self.network_roots, &rows)
+    }
+
+    /// Numbers for which there is no room are left out: whoever knows the receiver judges them.
+    pub(super) fn set_denials(
+        &self,
+        slot: Slot,
+        entries: &[(IdentityNumber, Option<Denial>)],
+    ) -> Result<()> {
+        let room = self.denials.max_entries();
+        let entries: Vec<_> = entries
+            .iter()
+            .filter_map(|(number, denial)| {
+                let index = encode::denial_index(slot, *number, room)?;
+                Some((index, encode::denial(*denial)))
+            })
+            .collect();
+        set(&self.denials, &entries)
     }
 }

@@ -38,9 +38,9 @@ plain! {
     management_key { prefix_length, port, _pad, address }
     management { allowed }
     endpoint { identity, ifindex, bridge }
-    network4_key { prefix_length, slot, address }
-    network6_key { prefix_length, slot, address }
-    network { identity }
+    network_roots { reference }
+    network_node { word }
+    denial { rule, flags }
     endpoint_constants { number, flags, mac, _pad, ipv4_count, ipv6_count, ipv4, ipv6 }
     flow_key {
         low, high, low_port, high_port, protocol, icmp_type, icmp_low_asks, _pad, zone

@@ -3,18 +3,18 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-
 use super::abi;
 use crate::inventory::model::MacAddress;
 use crate::policy::model::Side;
 use crate::policy::traffic::Selector;
 use crate::state::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
+use crate::state::denial::Denial;
 use crate::state::desired::{
     AddressKey, AddressOwner, EndpointRecord, ManagementKey, PublishedKey, PublishedTarget,
     SENDER_ADDRESSES_MAX, Sender, TemplateConstants,
 };
 use crate::state::diff::STEP_LIST_MAX;
+use crate::state::networks::{LAST_NODE, ROOTS, ROOTS_IN_ROW, ROOTS_IPV6, ROOTS_IPV6_REST};
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, PeerKind, RuleNumber, Slot};
 use crate::state::steps::{Step, StepList, Verdict};
 
@@ -36,14 +36,17 @@ const _: () = {
     assert!(abi::verdict::VERDICT_DENY.0 == Verdict::Deny as u32);
     assert!(abi::side::SIDE_EGRESS.0 == Side::Egress as u32);
     assert!(abi::side::SIDE_INGRESS.0 == Side::Ingress as u32);
+    assert!(abi::network_layout::ROOTS_IPV6.0 == ROOTS_IPV6);
+    assert!(abi::network_layout::ROOTS_IPV6_REST.0 == ROOTS_IPV6_REST);
+    assert!(abi::network_layout::ROOTS.0 == ROOTS);
+    assert!(abi::network_layout::ROOTS_IN_ROW.0 == ROOTS_IN_ROW);
+    assert!(abi::network_layout::REFERENCE_NODE.0 == LAST_NODE);
+    assert!(abi::identity::IDENTITY_WORLD_NUMBER.0 == IdentityNumber::LAST_WORLD);
     assert!(abi::peer_kind::PEER_HOST.0 == PeerKind::Host as u32);
     assert!(abi::peer_kind::PEER_ENDPOINT.0 == PeerKind::Endpoint as u32);
     assert!(abi::peer_kind::PEER_LAN.0 == PeerKind::Lan as u32);
     assert!(abi::peer_kind::PEER_INTERNET.0 == PeerKind::Internet as u32);
 };
-
-/// Bits of a network's key before its address: the slot's.
-const SLOT_BITS: u32 = 32;
 
 pub(super) fn address(address: IpAddr) -> abi::address {
     let octets = match address {
@@ -273,47 +276,52 @@ pub(super) fn list_back(steps: &[abi::policy_step]) -> Option<Arc<StepList>> {
     (list.steps().len() == length).then(|| Arc::new(list))
 }
 
-/// A prefix's key in one slot, by family.
-pub(super) enum NetworkKey {
-    V4(abi::network4_key),
-    V6(abi::network6_key),
+/// Where a row of roots is.
+pub(super) const fn row_index(slot: Slot, row: u32) -> u32 {
+    row << 1 | slot.index() as u32
 }
 
-pub(super) fn network_key(slot: Slot, prefix: &IpNet) -> NetworkKey {
-    let prefix_length = SLOT_BITS + u32::from(prefix.prefix_len());
-    let slot = slot.index() as u32;
-    match prefix {
-        IpNet::V4(prefix) => NetworkKey::V4(abi::network4_key {
-            prefix_length,
-            slot,
-            address: u32::from_ne_bytes(prefix.network().octets()),
-        }),
-        IpNet::V6(prefix) => NetworkKey::V6(abi::network6_key {
-            prefix_length,
-            slot,
-            address: words(prefix.network().octets()),
-        }),
+/// The slot and the number of the first root of a row.
+pub(super) const fn row_index_back(index: u32) -> (Slot, u32) {
+    let slot = if index & 1 == 0 { Slot::A } else { Slot::B };
+    (slot, (index >> 1) * ROOTS_IN_ROW)
+}
+
+/// Where what is denied to somebody of the world is; `None`: there is no room for such a number.
+pub(super) fn denial_index(slot: Slot, number: IdentityNumber, entries: u32) -> Option<u32> {
+    let lan = u32::from(number.kind() == PeerKind::Lan);
+    let index = (number.0 & IdentityNumber::LAST_WORLD).checked_mul(4)?;
+    Some(index | lan << 1 | slot.index() as u32).filter(|index| *index < entries)
+}
+
+/// The reverse.
+pub(super) const fn denial_index_back(index: u32) -> (Slot, IdentityNumber) {
+    let number = index >> 2;
+    let slot = if index & 1 == 0 { Slot::A } else { Slot::B };
+    if index & 2 == 0 {
+        (slot, IdentityNumber::internet(number))
+    } else {
+        (slot, IdentityNumber::lan(number))
     }
 }
 
-/// `None`: no key of ours.
-pub(super) fn network4_back(key: &abi::network4_key) -> Option<(Slot, IpNet)> {
-    let length = u8::try_from(key.prefix_length.checked_sub(SLOT_BITS)?).ok()?;
-    let address = Ipv4Addr::from(key.address.to_ne_bytes());
-    Some((
-        slot_back(key.slot)?,
-        Ipv4Net::new(address, length).ok()?.into(),
-    ))
+pub(super) fn denial(denial: Option<Denial>) -> abi::denial {
+    denial.map_or_else(abi::denial::default, |denial| abi::denial {
+        rule: denial.rule.0,
+        flags: if denial.both_ways {
+            abi::denial_flag::DENIAL_BOTH_WAYS.0
+        } else {
+            0
+        },
+    })
 }
 
-/// `None`: no key of ours.
-pub(super) fn network6_back(key: &abi::network6_key) -> Option<(Slot, IpNet)> {
-    let length = u8::try_from(key.prefix_length.checked_sub(SLOT_BITS)?).ok()?;
-    let address = Ipv6Addr::from(octets(key.address));
-    Some((
-        slot_back(key.slot)?,
-        Ipv6Net::new(address, length).ok()?.into(),
-    ))
+/// `None`: nothing is denied.
+pub(super) fn denial_back(denial: abi::denial) -> Option<Denial> {
+    (denial.rule != 0).then_some(Denial {
+        rule: RuleNumber(denial.rule),
+        both_ways: denial.flags & abi::denial_flag::DENIAL_BOTH_WAYS.0 != 0,
+    })
 }
 
 pub(super) fn constants(constants: &TemplateConstants) -> abi::endpoint_constants {
@@ -432,24 +440,23 @@ mod tests {
     }
 
     #[test]
-    fn networks_survive_the_way_there_and_back_in_both_families() {
-        for text in [
-            "0.0.0.0/0",
-            "10.1.0.0/16",
-            "192.0.2.7/32",
-            "::/0",
-            "fd00::/8",
-        ] {
-            let prefix: IpNet = text.parse().unwrap();
-            let back = match network_key(Slot::B, &prefix) {
-                NetworkKey::V4(key) => {
-                    assert_eq!(key.prefix_length, 32 + u32::from(prefix.prefix_len()));
-                    network4_back(&key)
-                }
-                NetworkKey::V6(key) => network6_back(&key),
-            };
-            assert_eq!(back, Some((Slot::B, prefix)));
+    fn denials_survive_the_way_there_and_back() {
+        for number in [IdentityNumber::internet(7), IdentityNumber::lan(0)] {
+            for slot in [Slot::A, Slot::B] {
+                let index = denial_index(slot, number, 64).unwrap();
+                assert_eq!(denial_index_back(index), (slot, number));
+            }
         }
+        assert_eq!(
+            denial_index(Slot::A, IdentityNumber::internet(16), 64),
+            None
+        );
+        let denied = Denial {
+            rule: RuleNumber(3),
+            both_ways: true,
+        };
+        assert_eq!(denial_back(denial(Some(denied))), Some(denied));
+        assert_eq!(denial_back(denial(None)), None);
     }
 
     #[test]

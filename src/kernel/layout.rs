@@ -24,8 +24,8 @@ layout! {
     published_key is 20 { port at 16, protocol at 18 }
     published is 8 { port at 4 }
     endpoint is 16 { ifindex at 8, bridge at 12 }
-    network4_key is 12 { slot at 4, address at 8 }
-    network6_key is 24 { slot at 4, address at 8 }
+    network_roots is 64 { reference at 0 }
+    network_node is 64 { word at 0 }
     denial is 8 { flags at 4 }
     management_key is 24 { port at 4, address at 8 }
     endpoint_constants is 184 { mac at 8, ipv4_count at 16, ipv4 at 24, ipv6 at 56 }

@@ -359,6 +359,7 @@ impl Kernel {
             Operation::SetPairs(slot, entries) => maps.set_pairs(*slot, entries),
             Operation::SetSubjects(slot, entries) => maps.set_subjects(*slot, entries),
             Operation::ChangeNetworks(slot, change) => maps.change_networks(*slot, change),
+            Operation::SetDenials(slot, entries) => maps.set_denials(*slot, entries),
             Operation::Publish { generation, slot } => {
                 fault::step("publish").map_err(|error| Error::io("publish", &error))?;
                 self.active.publish(Active {

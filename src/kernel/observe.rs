@@ -1,16 +1,16 @@
 //! Reading back what the kernel holds.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ipnet::IpNet;
+use libbpf_rs::MapCore as _;
 
 use super::abi;
 use super::encode;
 use super::error::Result;
 use super::maps::{Maps, for_each};
 use crate::state::actual::{Active, Actual, Capacity, ListPlace, Mechanism, SlotImage};
-use crate::state::numbers::{EndpointNumber, IdentityNumber, Slot};
+use crate::state::networks::{DEPTH_SHIFT, Node, Placed, ROOTS};
+use crate::state::numbers::EndpointNumber;
 
 /// Everything but what is attached.
 pub(super) fn read(maps: &Maps, active: Active, mechanism: Mechanism) -> Result<Actual> {
@@ -71,24 +71,48 @@ fn read_slots(maps: &Maps, slots: &mut [SlotImage; 2]) -> Result<()> {
             }
         },
     )?;
-    let mut networks: [BTreeMap<IpNet, IdentityNumber>; 2] = Default::default();
-    let mut enter = |prefix: Option<(Slot, IpNet)>, network: abi::network| match prefix {
-        Some((slot, prefix)) => {
-            networks[slot.index()].insert(prefix, IdentityNumber(network.identity));
+    for_each(&maps.denials, |index: u32, denial: abi::denial| {
+        if let Some(denial) = encode::denial_back(denial) {
+            let (slot, number) = encode::denial_index_back(index);
+            slots[slot.index()].denials.insert(number, denial);
         }
-        None => strangers += 1,
-    };
-    for_each(&maps.networks4, |key: abi::network4_key, network| {
-        enter(encode::network4_back(&key), network);
     })?;
-    for_each(&maps.networks6, |key: abi::network6_key, network| {
-        enter(encode::network6_back(&key), network);
-    })?;
-    for (slot, networks) in slots.iter_mut().zip(networks) {
-        slot.networks = Arc::new(networks);
-    }
+    read_networks(maps, slots)?;
     if strangers > 0 {
         log::warn!("{strangers} entries in the policy maps are not bridgewall's: left alone");
+    }
+    Ok(())
+}
+
+/// Reads the roots, and the trees that they refer to.
+fn read_networks(maps: &Maps, slots: &mut [SlotImage; 2]) -> Result<()> {
+    let mut references = [vec![0; ROOTS as usize], vec![0; ROOTS as usize]];
+    for_each(
+        &maps.network_roots,
+        |index: u32, row: abi::network_roots| {
+            let (slot, first) = encode::row_index_back(index);
+            let roots = references[slot.index()].iter_mut().skip(first as usize);
+            for (known, reference) in roots.zip(row.reference) {
+                *known = reference;
+            }
+        },
+    )?;
+    let is_tree = |reference: &u32| *reference >> DEPTH_SHIFT != 0 && reference >> 31 == 0;
+    let mut nodes = Vec::new();
+    if references.iter().flatten().any(is_tree) {
+        nodes.resize(maps.network_nodes.max_entries() as usize, Node::default());
+        for_each(
+            &maps.network_nodes,
+            |index: u32, node: abi::network_node| {
+                if let Some(known) = nodes.get_mut(index as usize) {
+                    *known = Node(node.word);
+                }
+            },
+        )?;
+    }
+    let node = |index: u32| nodes.get(index as usize).copied();
+    for (slot, references) in slots.iter_mut().zip(references) {
+        slot.networks = Arc::new(Placed::read(&references, &node));
     }
     Ok(())
 }

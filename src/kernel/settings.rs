@@ -55,7 +55,7 @@ impl KernelSettings {
         Some(match map {
             "steps" => limits.steps,
             "policy" => limits.policy_entries,
-            "networks4" | "networks6" => limits.networks,
+            "network_nodes" => limits.network_blocks,
             "addresses" => limits.addresses,
             "published" => limits.published_ports,
             // Number 0 has an entry too, though nobody has that number.

@@ -20,6 +20,7 @@ use crate::observe::event::protocol_name;
 use crate::observe::reason::Reason;
 use crate::policy::model::Action;
 use crate::state::actual::{Actual, Mechanism};
+use crate::state::networks::Placed;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PeerKind};
 
 /// The kernel does not tell: an answer for whoever asked.
@@ -430,25 +431,15 @@ fn drop_counts(drops: &[kernel::Counter]) -> Vec<DropCount> {
 fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, u64>) -> Vec<MapStatus> {
     let capacity = &actual.capacity;
     let slots = &actual.slots;
-    let networks = |v4: bool| {
-        slots
-            .iter()
-            .flat_map(|slot| slot.networks.keys())
-            .filter(|prefix| matches!(prefix, ipnet::IpNet::V4(_)) == v4)
-            .count()
-    };
+    let blocks = Placed::blocks(slots.each_ref().map(|slot| slot.networks.as_ref()));
     let steps: u32 = actual.lists.keys().map(|place| place.count).sum();
     let pairs: usize = slots.iter().map(|slot| slot.pairs.len()).sum();
     let known: BTreeMap<&str, (Option<u64>, u32)> = [
         ("steps", (Some(u64::from(steps)), capacity.steps)),
         ("policy", (Some(pairs as u64), capacity.pairs)),
         (
-            "networks4",
-            (Some(networks(true) as u64), capacity.networks4),
-        ),
-        (
-            "networks6",
-            (Some(networks(false) as u64), capacity.networks6),
+            "network_nodes",
+            (Some(blocks as u64), capacity.network_nodes),
         ),
         (
             "addresses",

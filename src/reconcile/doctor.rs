@@ -97,7 +97,7 @@ fn uplinks(uplinks: &[UplinkStatus]) -> Check {
     if !foreign.is_empty() {
         return trouble(
             name,
-            Condition::Doubtful,
+            Condition::Warning,
             "denied senders are dropped later than they could be",
             foreign,
             "nothing is open; where that costs too much, take the other XDP program off the interface",

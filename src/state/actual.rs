@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
+use super::denial::Denial;
 use super::desired::{
     AddressKey, AddressOwner, EndpointRecord, ManagementKey, PublishedKey, PublishedTarget,
     TemplateConstants, XdpMode,
 };
+use super::networks::Placed;
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use super::plan::Operation;
 use super::steps::StepList;
@@ -47,8 +47,10 @@ pub struct SlotImage {
     pub subjects: BTreeMap<IdentityNumber, SubjectPlaces>,
     /// Particular lists.
     pub pairs: BTreeMap<PairKey, ListPlace>,
-    /// Prefixes.
-    pub networks: Arc<BTreeMap<IpNet, IdentityNumber>>,
+    /// The world outside.
+    pub networks: Arc<Placed>,
+    /// Who of the world is denied whatever he opens.
+    pub denials: BTreeMap<IdentityNumber, Denial>,
 }
 
 impl SlotImage {
@@ -145,10 +147,8 @@ pub struct Capacity {
     pub steps: u32,
     /// Policy entries.
     pub pairs: u32,
-    /// IPv4 prefixes.
-    pub networks4: u32,
-    /// IPv6 prefixes.
-    pub networks6: u32,
+    /// Blocks of the networks' search trees.
+    pub network_nodes: u32,
     /// Addresses.
     pub addresses: u32,
     /// Published ports.
@@ -276,7 +276,16 @@ impl Actual {
                 }
             }
             Operation::ChangeNetworks(slot, change) => {
-                self.slots[slot.index()].networks = Arc::clone(&change.result);
+                self.slots[slot.index()].networks = Arc::new(change.result.clone());
+            }
+            Operation::SetDenials(slot, entries) => {
+                let denials = &mut self.slots[slot.index()].denials;
+                for (number, denial) in entries {
+                    match denial {
+                        Some(denial) => denials.insert(*number, *denial),
+                        None => denials.remove(number),
+                    };
+                }
             }
             Operation::Publish { generation, slot } => {
                 // What a slot that judged until now is still read by, nobody knows.

@@ -9,12 +9,14 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::actual::{Actual, Mechanism};
+use super::denial::Denial;
 use super::desired::{
     AddressKey, AddressOwner, Attachment, Desired, EndpointRecord, LiveInventory, ManagementKey,
     PolicyImage, PublishedKey, PublishedTarget, Sender, TemplateConstants, XdpAttachment, XdpMode,
 };
 use super::diff::plan;
 use super::machine::{CAPACITY, Machine};
+use super::networks::Networks;
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, RuleNumber, Slot};
 use super::plan::{Operation, PlanError, Table};
 use super::steps::{Step, StepList, Verdict};
@@ -53,6 +55,10 @@ fn policy_image() -> impl Strategy<Value = PolicyImage> {
         subject: IdentityNumber(subject),
         peer: IdentityNumber(peer),
     });
+    let denial = (1..4_u32, any::<bool>()).prop_map(|(rule, both_ways)| Denial {
+        rule: RuleNumber(rule),
+        both_ways,
+    });
     let prefix = (0..12_u8).prop_map(|n| {
         IpNet::new(Ipv4Addr::new(10, n, 0, 0).into(), 16).expect("16 bits are few enough")
     });
@@ -60,19 +66,23 @@ fn policy_image() -> impl Strategy<Value = PolicyImage> {
         proptest::collection::btree_map((1..5_u32).prop_map(IdentityNumber), subject, 0..3),
         proptest::collection::btree_map(pair, step_list(), 0..14),
         proptest::collection::btree_map(prefix, (0..3_u32).prop_map(IdentityNumber::lan), 0..13),
+        proptest::collection::btree_map((0..3_u32).prop_map(IdentityNumber::lan), denial, 0..3),
         proptest::collection::vec(proptest::option::of(2..5_u32), 7),
     )
-        .prop_map(|(subjects, pairs, networks, endpoints)| PolicyImage {
-            subjects,
-            pairs,
-            networks: Arc::new(networks),
-            endpoints: (1..)
-                .zip(endpoints)
-                .filter_map(|(number, identity)| {
-                    Some((EndpointNumber(number), IdentityNumber(identity?)))
-                })
-                .collect(),
-        })
+        .prop_map(
+            |(subjects, pairs, networks, denials, endpoints)| PolicyImage {
+                subjects,
+                pairs,
+                networks: Arc::new(Networks::new(&networks)),
+                denials,
+                endpoints: (1..)
+                    .zip(endpoints)
+                    .filter_map(|(number, identity)| {
+                        Some((EndpointNumber(number), IdentityNumber(identity?)))
+                    })
+                    .collect(),
+            },
+        )
 }
 
 fn live_inventory() -> impl Strategy<Value = LiveInventory> {

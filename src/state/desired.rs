@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
+use super::denial::Denial;
+use super::networks::Networks;
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey};
 use super::steps::StepList;
 use crate::compile::compiled::{Compiled, Subject};
@@ -30,8 +30,10 @@ pub struct PolicyImage {
     pub subjects: BTreeMap<IdentityNumber, Subject>,
     /// What a subject does with a particular peer.
     pub pairs: BTreeMap<PairKey, Arc<StepList>>,
-    /// The world outside by longest prefix. Shared, since there may be 100,000s of them.
-    pub networks: Arc<BTreeMap<IpNet, IdentityNumber>>,
+    /// The world outside. Shared, since there may be 1,000,000s of prefixes.
+    pub networks: Arc<Networks>,
+    /// Who of the world is denied whatever he opens.
+    pub denials: BTreeMap<IdentityNumber, Denial>,
     /// Which identity number each endpoint has.
     pub endpoints: BTreeMap<EndpointNumber, IdentityNumber>,
 }
@@ -41,7 +43,8 @@ impl From<&Compiled> for PolicyImage {
         Self {
             subjects: compiled.subjects.clone(),
             pairs: compiled.pairs.clone(),
-            networks: Arc::new(compiled.networks.clone()),
+            networks: Arc::new(Networks::new(&compiled.networks)),
+            denials: compiled.denials.clone(),
             endpoints: compiled.endpoints.clone(),
         }
     }

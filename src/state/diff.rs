@@ -13,13 +13,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::actual::{Actual, KernelEndpoint, ListPlace, SubjectPlaces};
 use super::desired::{Desired, LiveInventory, ManagementKey, PolicyImage};
 use super::lists::Placement;
+use super::networks::{NoRoom, Placed};
 use super::numbers::{EndpointNumber, IdentityNumber, PeerKind};
-use super::plan::{NetworkChange, Operation, Plan, PlanError, Table};
+use super::plan::{Operation, Plan, PlanError, Table};
 use super::steps::StepList;
 
 /// The longest list of steps that the kernel searches (`STEP_LIST_MAX` in `abi.h`).
@@ -155,7 +154,8 @@ fn holds(actual: &Actual, policy: &PolicyImage) -> bool {
     actual.active.generation > 0
         && slot.subjects.len() == policy.subjects.len()
         && slot.pairs.len() == policy.pairs.len()
-        && (Arc::ptr_eq(&slot.networks, &policy.networks) || slot.networks == policy.networks)
+        && slot.denials == policy.denials
+        && slot.networks.holds(&policy.networks)
         && policy.subjects.iter().all(|(number, subject)| {
             slot.subjects.get(number).is_some_and(|places| {
                 places
@@ -230,18 +230,26 @@ fn policy(actual: &Actual, desired: &Desired) -> Result<Vec<Operation>, PlanErro
         Operation::SetPairs(slot, pairs)
     });
 
-    if !Arc::ptr_eq(&standby.networks, &policy.networks) {
-        let (remove, set) = difference(&standby.networks, &policy.networks);
-        if !remove.is_empty() || !set.is_empty() {
-            let result = Arc::clone(&policy.networks);
-            let change = NetworkChange {
-                remove,
-                set,
-                result,
-            };
-            operations.push(Operation::ChangeNetworks(slot, change));
-        }
+    if !standby.networks.holds(&policy.networks) {
+        let judging = &actual.judging().networks;
+        let capacity = actual.capacity.network_nodes;
+        let change = Placed::change(judging, &standby.networks, &policy.networks, capacity);
+        let change = change.map_err(|NoRoom { needed }| PlanError::DoesNotFit {
+            table: Table::NetworkNodes,
+            needed,
+            available: capacity as usize,
+        })?;
+        operations.push(Operation::ChangeNetworks(slot, change));
     }
+
+    let (gone, changed) = difference(&standby.denials, &policy.denials);
+    let gone = gone.into_iter().map(|number| (number, None));
+    let changed = changed
+        .into_iter()
+        .map(|(number, denial)| (number, Some(denial)));
+    push(&mut operations, gone.chain(changed).collect(), |denials| {
+        Operation::SetDenials(slot, denials)
+    });
 
     let identities: Vec<_> = actual
         .endpoints
@@ -379,18 +387,6 @@ fn check_policy(actual: &Actual, policy: &PolicyImage) -> Result<(), PlanError> 
         beside(policy.pairs.len(), judging.pairs.len()),
         capacity.pairs as usize,
     )?;
-    let (ours4, ours6) = families(&policy.networks);
-    let (judging4, judging6) = families(&judging.networks);
-    check(
-        Table::Networks4,
-        beside(ours4, judging4),
-        capacity.networks4 as usize,
-    )?;
-    check(
-        Table::Networks6,
-        beside(ours6, judging6),
-        capacity.networks6 as usize,
-    )?;
     let lists: BTreeSet<&Arc<StepList>> = policy.lists().collect();
     let steps = || lists.iter().flat_map(|list| list.steps());
     if let Some(length) = lists
@@ -408,13 +404,4 @@ fn check_policy(actual: &Actual, policy: &PolicyImage) -> Result<(), PlanError> 
         slots_for(steps().map(|step| step.rule.0).max()),
         capacity.rules as usize,
     )
-}
-
-/// How many of each family.
-fn families(networks: &BTreeMap<IpNet, IdentityNumber>) -> (usize, usize) {
-    let ipv4 = networks
-        .keys()
-        .filter(|prefix| matches!(prefix, IpNet::V4(_)))
-        .count();
-    (ipv4, networks.len() - ipv4)
 }

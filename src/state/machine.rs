@@ -12,6 +12,7 @@ use super::desired::{
     AddressKey, AddressOwner, Attachment, LiveInventory, ManagementKey, PolicyImage, PublishedKey,
     PublishedTarget, TemplateConstants, XdpAttachment, XdpMode,
 };
+use super::networks::{Change, Node, Placed, ROOTS, ROOTS_IN_ROW};
 use super::numbers::{EndpointNumber, IdentityNumber, Slot};
 use super::plan::Operation;
 use super::steps::{Step, StepList};
@@ -22,8 +23,7 @@ use crate::policy::traffic::Selector;
 pub(super) const CAPACITY: Capacity = Capacity {
     steps: 20,
     pairs: 24,
-    networks4: 24,
-    networks6: 4,
+    network_nodes: 24,
     addresses: 16,
     published: 8,
     endpoints: 8,
@@ -36,6 +36,8 @@ pub(super) struct Machine {
     active: Active,
     readers_of_standby: bool,
     steps: Vec<Option<Step>>,
+    nodes: Vec<Node>,
+    references: [Vec<u32>; 2],
     slots: [SlotImage; 2],
     endpoints: BTreeMap<EndpointNumber, KernelEndpoint>,
     addresses: BTreeMap<AddressKey, AddressOwner>,
@@ -52,6 +54,8 @@ impl Machine {
             active: Active::from_raw(0),
             readers_of_standby: true,
             steps: vec![None; CAPACITY.steps as usize],
+            nodes: vec![Node::default(); CAPACITY.network_nodes as usize],
+            references: [vec![0; ROOTS as usize], vec![0; ROOTS as usize]],
             slots: [SlotImage::default(), SlotImage::default()],
             endpoints: BTreeMap::new(),
             addresses: BTreeMap::new(),
@@ -183,14 +187,17 @@ impl Machine {
                 }
             }
             Operation::ChangeNetworks(slot, change) => {
-                let networks = Arc::make_mut(&mut self.writable(*slot).networks);
-                for prefix in &change.remove {
-                    assert!(networks.remove(prefix).is_some());
+                self.change_networks(*slot, change);
+            }
+            Operation::SetDenials(slot, entries) => {
+                for (number, denial) in entries {
+                    let denials = &mut self.writable(*slot).denials;
+                    let known = match denial {
+                        Some(denial) => denials.insert(*number, *denial),
+                        None => denials.remove(number),
+                    };
+                    assert_ne!(known, *denial, "nothing changes");
                 }
-                networks.extend(change.set.iter().copied());
-                assert_eq!(*networks, *change.result);
-                let both: usize = self.slots.iter().map(|slot| slot.networks.len()).sum();
-                assert!(both <= CAPACITY.networks4 as usize);
             }
             Operation::Publish { generation, slot } => {
                 assert_eq!(*generation, self.active.generation + 1);
@@ -226,6 +233,37 @@ impl Machine {
                 }
             }
         }
+    }
+
+    fn change_networks(&mut self, slot: Slot, change: &Change) {
+        let judging: Vec<_> = self.slots[self.active.slot.index()]
+            .networks
+            .extents()
+            .collect();
+        self.writable(slot);
+        for (first, tree) in &change.trees {
+            let end = first + tree.nodes().len() as u32;
+            assert!(
+                judging
+                    .iter()
+                    .all(|&(begin, count)| end <= begin || begin + count <= *first),
+                "a tree that judges is written over"
+            );
+            self.nodes[*first as usize..end as usize].copy_from_slice(tree.nodes());
+        }
+        let references = &mut self.references[slot.index()];
+        for (row, after) in &change.rows {
+            let start = (row * ROOTS_IN_ROW) as usize;
+            let end = references.len().min(start + after.len());
+            references[start..end].copy_from_slice(&after[..end - start]);
+        }
+        // What the kernel would find there.
+        let node = |index: u32| self.nodes.get(index as usize).copied();
+        for slot in 0..2 {
+            let read = Placed::read(&self.references[slot], &node);
+            self.slots[slot].networks = Arc::new(read);
+        }
+        assert_eq!(*self.slots[slot.index()].networks, change.result);
     }
 
     pub(super) fn observe(&self) -> Actual {
@@ -286,7 +324,8 @@ impl Machine {
                 .iter()
                 .map(|(&key, place)| (key, list(place)))
                 .collect(),
-            networks: Arc::clone(&slot.networks),
+            networks: Arc::new(slot.networks.wanted()),
+            denials: slot.denials.clone(),
             endpoints: self
                 .endpoints
                 .iter()

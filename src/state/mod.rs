@@ -14,11 +14,13 @@
 pub mod actual;
 #[cfg(test)]
 mod convergence;
+pub mod denial;
 pub mod desired;
 pub mod diff;
 mod lists;
 #[cfg(test)]
 mod machine;
+pub mod networks;
 pub mod numbers;
 pub mod plan;
 pub mod steps;

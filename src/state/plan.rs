@@ -1,16 +1,15 @@
 //! What to do to the kernel, in order: plain values, each of which can be done or not be done.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
+use super::denial::Denial;
 use super::desired::{
     AddressKey, AddressOwner, Attachment, ManagementKey, PublishedKey, PublishedTarget,
     XdpAttachment,
 };
+use super::networks::Change;
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use super::steps::StepList;
 
@@ -53,8 +52,10 @@ pub enum Operation {
     SetPairs(Slot, Vec<(PairKey, ListPlace)>),
     /// Replace subjects of one slot; `None` removes one.
     SetSubjects(Slot, Vec<(IdentityNumber, Option<SubjectPlaces>)>),
-    /// Change the prefixes of one slot.
-    ChangeNetworks(Slot, NetworkChange),
+    /// Write trees where no slot refers to, and then the roots of one slot.
+    ChangeNetworks(Slot, Change),
+    /// Replace what one slot denies by the sender alone; `None` removes it.
+    SetDenials(Slot, Vec<(IdentityNumber, Option<Denial>)>),
     /// From now on this slot judges, and everything judged before is judged again.
     Publish {
         /// One more than the last.
@@ -78,18 +79,6 @@ pub enum Operation {
     ClearEndpoints(Vec<EndpointNumber>),
 }
 
-/// How one slot's prefixes change.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NetworkChange {
-    /// What goes, first.
-    pub remove: Vec<IpNet>,
-    /// What is entered or replaced.
-    pub set: Vec<(IpNet, IdentityNumber)>,
-    /// What is there in the end: shared with who wanted it, so that the next comparison is of two
-    /// pointers.
-    pub result: Arc<BTreeMap<IpNet, IdentityNumber>>,
-}
-
 /// One of the kernel's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
@@ -97,10 +86,8 @@ pub enum Table {
     Steps,
     /// Policy entries.
     Pairs,
-    /// IPv4 prefixes.
-    Networks4,
-    /// IPv6 prefixes.
-    Networks6,
+    /// Blocks of the networks' search trees.
+    NetworkNodes,
     /// Addresses of endpoints and of the host.
     Addresses,
     /// Published ports.
@@ -120,8 +107,7 @@ impl fmt::Display for Table {
         f.write_str(match self {
             Self::Steps => "policy steps",
             Self::Pairs => "policy entries",
-            Self::Networks4 => "IPv4 prefixes",
-            Self::Networks6 => "IPv6 prefixes",
+            Self::NetworkNodes => "blocks of networks' search trees",
             Self::Addresses => "addresses of this host",
             Self::Published => "published ports",
             Self::Endpoints => "endpoints",
@@ -165,7 +151,7 @@ fn remedy(table: Table) -> &'static str {
         Table::Identities => ": let fewer identities overlap",
         Table::Steps => ": raise limits.steps in bridgewall.toml",
         Table::Pairs => ": raise limits.policy_entries in bridgewall.toml",
-        Table::Networks4 | Table::Networks6 => ": raise limits.networks in bridgewall.toml",
+        Table::NetworkNodes => ": raise limits.network_blocks in bridgewall.toml",
         Table::Addresses => ": raise limits.addresses in bridgewall.toml",
         Table::Published => ": raise limits.published_ports in bridgewall.toml",
         Table::Endpoints => ": raise limits.endpoints in bridgewall.toml",

@@ -71,7 +71,7 @@ impl Host {
         settings.limits.endpoints = 63;
         settings.limits.steps = 1024;
         settings.limits.policy_entries = 1024;
-        settings.limits.networks = 1024;
+        settings.limits.network_blocks = 1024;
         settings.limits.flows = 1024;
         settings.limits.new_flows = 1024;
         settings

@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 use bridgewall::config::Attach;
 use bridgewall::inventory::model::MacAddress;
 use bridgewall::kernel::{Adoption, Kernel, abi, detach_all};
+use bridgewall::policy::model::Side;
 use bridgewall::state::actual::Active;
 use bridgewall::state::desired::{AddressKey, AddressOwner};
 use bridgewall::state::diff::plan;
-use bridgewall::state::numbers::{IdentityNumber, RuleNumber, Slot};
-use bridgewall::state::plan::{NetworkChange, Operation, Plan};
+use bridgewall::state::numbers::{IdentityNumber, PairKey, RuleNumber, Slot};
+use bridgewall::state::plan::{Operation, Plan};
 use bridgewall::state::steps::Verdict;
-use ipnet::IpNet;
 use libbpf_rs::{MapCore, MapFlags};
 
 use foreign::{Direction, tcx_programs};
@@ -209,27 +209,25 @@ fn a_failure_half_way_leaves_the_judging_policy_alone_and_the_next_plan_repairs_
         let mut kernel = host.open(Attach::Auto);
         let first = desired(Verdict::Allow, &[]);
         reach(&mut kernel, &first);
-        let active = kernel.observe().expect("observe").active;
+        let actual = kernel.observe().expect("observe");
+        let active = actual.active;
+        let place = actual.judging().places().next().expect("a list is there");
 
-        // More prefixes than there is room for, which a plan would have refused.
+        // More entries than there is room for, which a plan would have refused.
         let many: Vec<_> = (0..2000_u32)
             .map(|n| {
-                let address = Ipv4Addr::from(0x0b00_0000 + n);
-                (
-                    IpNet::new(address.into(), 32).expect("a host"),
-                    IdentityNumber::lan(1),
-                )
+                let key = PairKey {
+                    side: Side::Egress,
+                    subject: IdentityNumber::HOST,
+                    peer: IdentityNumber::internet(n),
+                };
+                (key, place)
             })
             .collect();
-        let change = NetworkChange {
-            remove: Vec::new(),
-            result: Arc::new(many.iter().copied().collect()),
-            set: many,
-        };
         let overfull = Plan {
             operations: vec![
                 Operation::AwaitReaders,
-                Operation::ChangeNetworks(active.slot.other(), change),
+                Operation::SetPairs(active.slot.other(), many),
                 Operation::Publish {
                     generation: active.generation + 1,
                     slot: active.slot.other(),
@@ -237,11 +235,11 @@ fn a_failure_half_way_leaves_the_judging_policy_alone_and_the_next_plan_repairs_
             ],
         };
         let errors = kernel.apply(&overfull).expect_err("it cannot fit");
-        assert!(errors.to_string().contains("networks4"), "{errors}");
+        assert!(errors.to_string().contains("policy"), "{errors}");
 
         let actual = kernel.observe().expect("observe");
         assert_eq!(actual.active, active);
-        assert!(actual.standby().networks.len() > 100, "some were written");
+        assert!(actual.standby().pairs.len() > 100, "some were written");
         assert_reached(&mut kernel, &first);
         reach(&mut kernel, &desired(Verdict::Drop, &[]));
     });

@@ -8,11 +8,13 @@ use bridgewall::compile::compiled::Subject;
 use bridgewall::inventory::model::MacAddress;
 use bridgewall::kernel::Kernel;
 use bridgewall::policy::traffic::Selector;
+use bridgewall::state::denial::Denial;
 use bridgewall::state::desired::{
     AddressKey, AddressOwner, Attachment, Desired, EndpointRecord, LiveInventory, PolicyImage,
     Sender, TemplateConstants,
 };
 use bridgewall::state::diff::plan;
+use bridgewall::state::networks::Networks;
 use bridgewall::state::numbers::{EndpointNumber, IdentityNumber, RuleNumber};
 use bridgewall::state::plan::Plan;
 use bridgewall::state::steps::{Step, StepList, Verdict};
@@ -40,11 +42,19 @@ fn policy(verdict: Verdict) -> PolicyImage {
             (IdentityNumber(2), subject),
         ]),
         pairs: BTreeMap::new(),
-        networks: Arc::new(BTreeMap::from([
+        networks: Arc::new(Networks::new(&BTreeMap::from([
             network("0.0.0.0/0", IdentityNumber::internet(0)),
             network("10.0.0.0/8", IdentityNumber::lan(0)),
+            network("192.0.2.1/32", IdentityNumber::lan(1)),
             network("::/0", IdentityNumber::internet(0)),
-        ])),
+        ]))),
+        denials: BTreeMap::from([(
+            IdentityNumber::lan(1),
+            Denial {
+                rule: RuleNumber(7),
+                both_ways: true,
+            },
+        )]),
         endpoints: BTreeMap::new(),
     }
 }

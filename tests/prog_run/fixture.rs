@@ -1,12 +1,16 @@
 //! The real programs, loaded with maps of their own, and a small policy to fill them with.
 
+use std::collections::BTreeMap;
 use std::mem::offset_of;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd as _;
 use std::sync::Mutex;
 
 use bridgewall::kernel::abi;
 use bridgewall::kernel::skeleton::{BridgewallSkel, OpenBridgewallSkel};
+use bridgewall::state::networks::{Networks, Placed};
+use bridgewall::state::numbers::IdentityNumber;
+use ipnet::IpNet;
 use libbpf_rs::{MapCore, MapFlags, MapType, ProgramInput, ProgramMut, RingBufferBuilder};
 
 use crate::contract::{bytes_of, from_bytes};
@@ -42,6 +46,8 @@ struct State {
     next_step: u32,
     generation: u64,
     slot: u8,
+    /// By slot: what lies in the maps as trees.
+    networks: [BTreeMap<IpNet, u32>; 2],
 }
 
 impl Firewall {
@@ -72,13 +78,12 @@ impl Firewall {
                 next_step: 0,
                 generation: 1,
                 slot: 0,
+                networks: Default::default(),
             }),
         };
         firewall.install_bodies();
         firewall.fill_inventory();
-        for slot in 0..2 {
-            firewall.fill_networks(slot);
-        }
+        firewall.fill_networks();
         firewall.default_policy();
         firewall.publish();
         firewall
@@ -186,58 +191,70 @@ impl Firewall {
         }
     }
 
-    fn fill_networks(&self, slot: u32) {
-        for (network, length, identity) in [
-            ("0.0.0.0", 0, INTERNET),
-            ("10.0.0.0", 8, LAN),
-            ("172.16.0.0", 12, LAN),
-            ("192.168.0.0", 16, LAN),
-            ("224.0.0.0", 4, LAN),
-            ("255.255.255.255", 32, LAN),
-            ("::", 0, INTERNET),
-            ("fc00::", 7, LAN),
-            ("fe80::", 10, LAN),
-            ("ff00::", 8, LAN),
-        ] {
-            self.set_network(slot, network.parse().expect("address"), length, identity);
+    fn fill_networks(&self) {
+        let networks = [
+            ("0.0.0.0/0", INTERNET),
+            ("10.0.0.0/8", LAN),
+            ("172.16.0.0/12", LAN),
+            ("192.168.0.0/16", LAN),
+            ("224.0.0.0/4", LAN),
+            ("255.255.255.255/32", LAN),
+            ("::/0", INTERNET),
+            ("fc00::/7", LAN),
+            ("fe80::/10", LAN),
+            ("ff00::/8", LAN),
+        ];
+        let table: BTreeMap<IpNet, u32> = networks
+            .into_iter()
+            .map(|(prefix, identity)| (prefix.parse().expect("a prefix"), identity))
+            .collect();
+        for slot in 0..2 {
+            self.set_networks(slot, table.clone());
         }
     }
 
-    pub fn set_network(&self, slot: u32, ip: IpAddr, length: u32, identity: u32) {
-        let value = abi::network { identity };
-        match ip {
-            IpAddr::V4(ip) => {
-                let key = abi::network4_key {
-                    prefix_length: 32 + length,
-                    slot,
-                    address: u32::from_ne_bytes(ip.octets()),
-                };
-                self.write(&self.loan.skeleton.maps.networks4, &key, &value);
-            }
-            IpAddr::V6(ip) => {
-                let key = abi::network6_key {
-                    prefix_length: 32 + length,
-                    slot,
-                    address: address(ip.into()).word,
-                };
-                self.write(&self.loan.skeleton.maps.networks6, &key, &value);
-            }
-        }
+    /// One prefix more, or another identity for it.
+    pub fn set_network(&self, slot: u32, ip: IpAddr, length: u8, identity: u32) {
+        let mut table = self.networks(slot);
+        let prefix = IpNet::new(ip, length).expect("a prefix");
+        table.insert(prefix.trunc(), identity);
+        self.set_networks(slot, table);
     }
 
-    /// Takes the networks of one family away.
+    /// Takes the network of all IPv4 addresses away, which is to say all that it says.
     pub fn remove_default_route(&self, slot: u32) {
-        let key = abi::network4_key {
-            prefix_length: 32,
-            slot,
-            address: 0,
+        self.set_network(slot, Ipv4Addr::UNSPECIFIED.into(), 0, 0);
+    }
+
+    pub fn networks(&self, slot: u32) -> BTreeMap<IpNet, u32> {
+        self.state.lock().unwrap().networks[slot as usize].clone()
+    }
+
+    /// The whole world of one slot.
+    pub fn set_networks(&self, slot: u32, table: BTreeMap<IpNet, u32>) {
+        let numbers = table.iter();
+        let numbers = numbers.map(|(&prefix, &identity)| (prefix, IdentityNumber(identity)));
+        let wanted = Networks::new(&numbers.collect());
+        let maps = &self.loan.skeleton.maps;
+        let mut placed = self.loan.networks.lock().unwrap();
+        let [ours, other] = [slot, 1 - slot].map(|slot| &placed[slot as usize]);
+        let room = maps.network_nodes.max_entries();
+        let change = Placed::change(other, ours, &wanted, room).expect("there is room");
+        // Not by `write`: they stay for the next test, which changes what it has to.
+        let update = |map: &dyn MapCore, key: u32, value: &[u8]| {
+            map.update(bytes_of(&key), value, MapFlags::ANY)
+                .expect("write networks");
         };
-        self.loan
-            .skeleton
-            .maps
-            .networks4
-            .delete(bytes_of(&key))
-            .expect("remove the default route");
+        for (first, tree) in &change.trees {
+            for (index, node) in (*first..).zip(tree.nodes()) {
+                update(&maps.network_nodes, index, bytes_of(&node.0));
+            }
+        }
+        for (row, references) in &change.rows {
+            update(&maps.network_roots, row << 1 | slot, bytes_of(references));
+        }
+        placed[slot as usize] = change.result;
+        self.state.lock().unwrap().networks[slot as usize] = table;
     }
 
     fn default_policy(&self) {

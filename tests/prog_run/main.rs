@@ -17,6 +17,7 @@ mod groups;
 mod handshake;
 mod icmp;
 mod neighbours;
+mod networks;
 mod node;
 mod parser;
 mod pool;

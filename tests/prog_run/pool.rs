@@ -10,6 +10,7 @@ use std::thread;
 
 use bridgewall::kernel::abi;
 use bridgewall::kernel::skeleton::{BridgewallSkel, BridgewallSkelBuilder, OpenBridgewallSkel};
+use bridgewall::state::networks::Placed;
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{MapCore, MapFlags, MapType, RingBufferBuilder};
 
@@ -26,7 +27,13 @@ pub struct Loaded {
     pub skeleton: BridgewallSkel<'static>,
     /// By endpoint number.
     pub templates: [OnceLock<Template>; ENDPOINTS.len() + 1],
+    /// What the networks' maps hold, by slot. They are never cleared: to fill them takes long, and each
+    /// test changes them to what it wants.
+    pub networks: Mutex<[Placed; 2]>,
 }
+
+/// The maps that are described by [`Loaded::networks`].
+const NETWORKS: [&str; 2] = ["network_roots", "network_nodes"];
 
 // SAFETY: libbpf's objects belong to no thread, the skeleton owns its object and what points into it,
 // and the mutex of `READY` hands it from one thread to the next as a whole.
@@ -95,6 +102,7 @@ impl Loaded {
         Self {
             skeleton,
             templates: Default::default(),
+            networks: Mutex::default(),
         }
     }
 
@@ -131,6 +139,7 @@ impl Loaded {
         for map in self.skeleton.object().maps() {
             let name = map.name().to_string_lossy().into_owned();
             match map.map_type() {
+                _ if NETWORKS.contains(&name.as_str()) => {}
                 MapType::Hash | MapType::LruHash | MapType::LpmTrie => empty(&map),
                 // Programs write to these arrays, too.
                 MapType::Array if name == "accounts" => {
@@ -271,7 +280,9 @@ fn contents(loaded: &Loaded) -> BTreeSet<String> {
     let object = loaded.skeleton.object();
     object
         .maps()
-        .filter(|map| !map.name().to_string_lossy().contains("rodata") && is_filled(map))
-        .map(|map| map.name().to_string_lossy().into_owned())
+        .map(|map| (map.name().to_string_lossy().into_owned(), map))
+        .filter(|(name, _)| !name.contains("rodata") && !NETWORKS.contains(&name.as_str()))
+        .filter(|(_, map)| is_filled(map))
+        .map(|(name, _)| name)
         .collect()
 }

@@ -72,8 +72,7 @@ impl Holdings {
         let tables = [
             "policy",
             "identities",
-            "networks4",
-            "networks6",
+            "network_nodes",
             "addresses",
             "endpoints",
         ];

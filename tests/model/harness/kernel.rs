@@ -117,8 +117,7 @@ impl Kernel {
         let capacity = Capacity {
             steps: size("steps"),
             pairs: size("policy"),
-            networks4: size("networks4"),
-            networks6: size("networks6"),
+            network_nodes: size("network_nodes"),
             addresses: size("addresses"),
             endpoints: size("endpoints"),
             rules: size("rule_hits"),

@@ -7,7 +7,6 @@ use bridgewall::state::actual::ListPlace;
 use bridgewall::state::desired::{AddressKey, AddressOwner};
 use bridgewall::state::numbers::{EndpointNumber, PairKey, Slot};
 use bridgewall::state::plan::Operation;
-use ipnet::IpNet;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object};
 
 use crate::contract::{address, bytes_of, from_bytes};
@@ -145,18 +144,27 @@ impl Maps {
                 }
             }
             Operation::ChangeNetworks(slot, change) => {
-                for prefix in &change.remove {
-                    match network(*slot, prefix) {
-                        NetworkKey::V4(key) => self.remove("networks4", &key),
-                        NetworkKey::V6(key) => self.remove("networks6", &key),
+                for (first, tree) in &change.trees {
+                    for (index, node) in (*first..).zip(tree.nodes()) {
+                        let node = abi::network_node { word: node.0 };
+                        self.set("network_nodes", &index, &node);
                     }
                 }
-                for (prefix, number) in &change.set {
-                    let value = abi::network { identity: number.0 };
-                    match network(*slot, prefix) {
-                        NetworkKey::V4(key) => self.set("networks4", &key, &value),
-                        NetworkKey::V6(key) => self.set("networks6", &key, &value),
-                    }
+                for (row, references) in &change.rows {
+                    let index = row << 1 | slot.index() as u32;
+                    let reference = *references;
+                    self.set("network_roots", &index, &abi::network_roots { reference });
+                }
+            }
+            Operation::SetDenials(slot, entries) => {
+                for (number, denial) in entries {
+                    let lan = u32::from(number.0 >> 30 & 1);
+                    let index = number.0 << 2 | lan << 1 | slot.index() as u32;
+                    let value = denial.map_or_else(abi::denial::default, |denial| abi::denial {
+                        rule: denial.rule.0,
+                        flags: u32::from(denial.both_ways),
+                    });
+                    self.set("denials", &index, &value);
                 }
             }
             Operation::Publish { generation, slot } => {
@@ -188,27 +196,5 @@ fn pair(slot: Slot, key: &PairKey) -> abi::policy_key {
         side: key.side as u8,
         subject: key.subject.0 as u16,
         peer: key.peer.0,
-    }
-}
-
-enum NetworkKey {
-    V4(abi::network4_key),
-    V6(abi::network6_key),
-}
-
-fn network(slot: Slot, prefix: &IpNet) -> NetworkKey {
-    let prefix_length = 32 + u32::from(prefix.prefix_len());
-    let slot = slot.index() as u32;
-    match prefix {
-        IpNet::V4(prefix) => NetworkKey::V4(abi::network4_key {
-            prefix_length,
-            slot,
-            address: u32::from_ne_bytes(prefix.network().octets()),
-        }),
-        IpNet::V6(prefix) => NetworkKey::V6(abi::network6_key {
-            prefix_length,
-            slot,
-            address: address(prefix.network().into()).word,
-        }),
     }
 }
