@@ -11,10 +11,13 @@ use serde_json::Value;
 
 use super::namespace::Namespace;
 use super::place::{self, Place};
-use super::sandbox::Node;
+use super::sandbox::{Node, mac_text};
 
 /// The image of every container: busybox, made here.
 pub const IMAGE: &str = "bwtest-box";
+
+/// Ways from the host to machines beside it, that tests may make.
+const LINKS: [&str; 3] = ["bwtestup", "bwtestoffice", "bwtestlan"];
 
 /// Marks everything that tests make in an engine.
 const LABEL: &str = "bridgewall-test";
@@ -107,26 +110,39 @@ impl Engine {
     /// A machine beside the host, joined to it by a link of its own. The host's address there is
     /// 198.51.100.1 and 2001:db8:51::1.
     pub fn outside(&mut self) -> &Node {
+        let node = self.neighbour("bwtestup", [198, 51, 100], "2001:db8:51::");
+        self.outside.insert(node)
+    }
+
+    /// A machine beside the host, joined to it by a link of this name (one of [`LINKS`]). The host has
+    /// number 1 in both networks, a /24 and a /64, and the machine number 2.
+    pub fn neighbour(&self, link: &str, [a, b, c]: [u8; 3], ipv6: &str) -> Node {
+        assert!(LINKS.contains(&link), "{link} would not be cleared away");
+        let mac = [0x02, 0xbb, 0, 0, c, 9];
         let node = Node {
             namespace: Namespace::create(),
-            ipv4: Ipv4Addr::new(198, 51, 100, 2),
-            ipv6: "2001:db8:51::2".parse().expect("an address"),
-            mac: [0x02, 0xbb, 0, 0, 0, 9],
+            ipv4: Ipv4Addr::new(a, b, c, 2),
+            ipv6: format!("{ipv6}2").parse().expect("an address"),
+            mac,
             interface: "eth0",
         };
         self.place.namespace.ip(&format!(
-            "link add bwtestup type veth peer name eth0 address 02:bb:00:00:00:09 netns {}
-             addr add 198.51.100.1/24 dev bwtestup
-             addr add 2001:db8:51::1/64 dev bwtestup nodad
-             link set bwtestup up",
+            "link add {link} type veth peer name eth0 address {} netns {}
+             addr add {a}.{b}.{c}.1/24 dev {link}
+             addr add {ipv6}1/64 dev {link} nodad
+             link set {link} up",
+            mac_text(mac),
             node.namespace.path().display()
         ));
-        node.namespace.ip("addr add 198.51.100.2/24 dev eth0
-             addr add 2001:db8:51::2/64 dev eth0 nodad
+        node.namespace.ip(&format!(
+            "addr add {}/24 dev eth0
+             addr add {}/64 dev eth0 nodad
              link set eth0 up
-             route add default via 198.51.100.1
-             route add default via 2001:db8:51::1");
-        self.outside.insert(node)
+             route add default via {a}.{b}.{c}.1
+             route add default via {ipv6}1",
+            node.ipv4, node.ipv6
+        ));
+        node
     }
 
     /// Removes whatever tests have made, as far as that is possible: what was not there to remove, or
@@ -150,12 +166,11 @@ impl Engine {
                 attempt(&[remove, &names].concat());
             }
         }
-        // It is there only after a test that was killed, or failed.
-        let _ = self.place.namespace.inside(|| {
-            Command::new("ip")
-                .args(["link", "del", "bwtestup"])
-                .output()
-        });
+        // They are there only after a test that was killed, or failed.
+        for link in LINKS {
+            let delete = || Command::new("ip").args(["link", "del", link]).output();
+            let _ = self.place.namespace.inside(delete);
+        }
     }
 }
 

@@ -10,10 +10,24 @@ mod labels;
 mod lifecycle;
 mod nat;
 mod published;
+mod reloads;
 mod wordpress;
 
 use common::daemon::{Attach, Daemon};
 use common::docker::Engine;
+
+/// Whether a published port has a process of the host behind it (docker-proxy), at whatever address.
+fn engine_uses_a_proxy(port: u16) -> bool {
+    let port = port.to_string();
+    std::fs::read_dir("/proc")
+        .expect("list processes")
+        .flatten()
+        .filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok())
+        .any(|command| {
+            let words: Vec<&str> = command.split('\0').collect();
+            words[0].ends_with("docker-proxy") && words.contains(&port.as_str())
+        })
+}
 
 /// A daemon that watches the networks of this test, on which there are so many attachments.
 #[track_caller]

@@ -1,9 +1,11 @@
 //! Who is who behind address translation: a container that takes the way through the host is still
 //! itself, and the host's addresses carry no rights.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::firewall;
+use serde_json::Value;
+
+use super::{engine_uses_a_proxy, firewall};
 use crate::common::daemon::Daemon;
 use crate::common::docker::{Container, Engine};
 use crate::common::namespace::Namespace;
@@ -110,7 +112,8 @@ impl Town {
             .map(|address| (address.parse::<IpAddr>().expect("an address"), port).into())
     }
 
-    /// Nothing arrives at the web server, and an event says who it was to that.
+    /// Nothing arrives at the web server, and an event says who it was to that: on its way to the host's
+    /// port where it was sent, or to the server's own where it would arrive.
     #[track_caller]
     fn is_dropped_as(&self, daemon: &Daemon, name: &str, from: &Container, to: SocketAddr) {
         let before = (self.service.heard(), daemon.drops(why::DEFAULT));
@@ -127,7 +130,9 @@ impl Town {
                 event["reason"] == why::DEFAULT
                     && event["source"]["name"] == name
                     && event["destination"]["name"] == self.web.name
-                    && event["destination"]["port"] == 80
+                    && [80, PUBLISHED]
+                        .map(Value::from)
+                        .contains(&event["destination"]["port"])
             },
         );
     }
@@ -140,26 +145,37 @@ fn judged_through_the_host(town: &Town, [friend, stranger]: &[Container; 2]) {
     for to in &ways {
         town.reaches(stranger.namespace(), *to);
     }
-    let daemon = town.firewall(&open_to(r#""friend""#));
-    if engine_uses_a_proxy() {
-        // Whom the proxy speaks for cannot be known: it is the host, and the host is no friend.
-        for to in &ways {
+    // The host's rights are not theirs, whatever address the packets bear, and whoever speaks for them.
+    let daemon = town.firewall(&open_to(r#""host""#));
+    for to in &ways {
+        town.is_dropped_as(&daemon, &friend.name, friend, *to);
+        town.is_dropped_as(&daemon, &stranger.name, stranger, *to);
+    }
+    daemon.edit(&open_to(r#"["friend", "host"]"#));
+    for to in &ways {
+        town.reaches(friend.namespace(), *to);
+        town.is_dropped_as(&daemon, &stranger.name, stranger, *to);
+    }
+    // What may go to the host may not go to what the host publishes; what may go to the container may,
+    // though it may send to nobody else.
+    let closed = |to: &str| {
+        open_to(r#"["friend", "host"]"#).replace("labels = {", "egress = \"deny\"\nlabels = {")
+            + &format!("\n[[allow]]\nfrom = \"stranger\"\nto = {to}\nside = \"egress\"\n")
+    };
+    daemon.edit(&closed(r#""host""#));
+    for to in &ways {
+        town.reaches(friend.namespace(), *to);
+        town.is_dropped_as(&daemon, &stranger.name, stranger, *to);
+    }
+    daemon.edit(&open_to(r#""friend""#));
+    for to in &ways {
+        town.is_dropped_as(&daemon, &stranger.name, stranger, *to);
+        if engine_uses_a_proxy(PUBLISHED) {
+            // Whom the proxy speaks for cannot be known where it speaks: there it is the host, and the
+            // host is no friend. (It goes on trying for a while: so this comes last.)
             town.is_dropped_as(&daemon, "host", friend, *to);
-            town.is_dropped_as(&daemon, "host", stranger, *to);
-        }
-        daemon.edit(&open_to(r#"["friend", "host"]"#));
-        for to in &ways {
+        } else {
             town.reaches(friend.namespace(), *to);
-        }
-    } else {
-        for to in &ways {
-            town.reaches(friend.namespace(), *to);
-            town.is_dropped_as(&daemon, &stranger.name, stranger, *to);
-        }
-        // The host's rights are not theirs, though the packets may bear its address.
-        daemon.edit(&open_to(r#""host""#));
-        for to in &ways {
-            town.is_dropped_as(&daemon, &friend.name, friend, *to);
         }
     }
 }
@@ -175,6 +191,41 @@ fn through_a_port_published_on_another_bridge_containers_are_who_they_are() {
     let town = Town::new();
     town.lift_the_engines_isolation();
     judged_through_the_host(&town, &town.far);
+}
+
+#[test]
+fn on_their_own_bridge_containers_are_who_they_are() {
+    let town = Town::new();
+    let [friend, stranger] = &town.near;
+    let daemon = town.firewall(&open_to(r#""friend""#));
+    for to in town.web.sockets(80) {
+        town.reaches(friend.namespace(), to);
+        town.is_dropped_as(&daemon, &stranger.name, stranger, to);
+    }
+}
+
+#[test]
+fn the_host_is_the_host_also_through_its_own_ports() {
+    let town = Town::new();
+    let host = Namespace::current();
+    let mut ways = town.published();
+    ways.push((Ipv4Addr::LOCALHOST, PUBLISHED).into());
+    ways.extend(town.web.sockets(80));
+    let daemon = town.firewall(&open_to(r#"["containers", "world"]"#));
+    for to in &ways {
+        let before = (town.service.heard(), daemon.drops(why::DEFAULT));
+        // Where a proxy stands in between, it takes the connection, and gets nowhere with it.
+        let outcome = probe::tcp_within(&host, *to, BRIEFLY);
+        assert_ne!(outcome, Outcome::Answered, "to {to}");
+        eventually(&format!("the drop on the way to {to} is counted"), || {
+            (daemon.drops(why::DEFAULT) > before.1).then_some(())
+        });
+        assert_eq!(town.service.heard(), before.0, "to {to}");
+    }
+    daemon.edit(&open_to(r#""host""#));
+    for to in &ways {
+        town.reaches(&host, *to);
+    }
 }
 
 #[test]
@@ -230,14 +281,4 @@ fn to_the_outside_containers_are_who_they_are() {
         probe::assert_dropped(stranger.namespace(), to);
         assert_eq!(service.heard(), before + 1);
     }
-}
-
-/// Whether published ports have a process of the host behind them.
-fn engine_uses_a_proxy() -> bool {
-    let listening = format!("{PUBLISHED}");
-    std::fs::read_dir("/proc")
-        .expect("list processes")
-        .flatten()
-        .filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok())
-        .any(|command| command.contains("docker-proxy") && command.contains(&listening))
 }

@@ -120,6 +120,15 @@ faults! {
     trusted_gateway_address_is_found: "verdict.h",
         "packet->source.identity == IDENTITY_HOST && skb->ingress_ifindex"
             => "packet->source.identity == IDENTITY_NONE && skb->ingress_ifindex";
+    published_port_that_is_the_hosts_is_found: "verdict.h",
+        "if (reason || packet->destination.identity != IDENTITY_HOST)"
+            => "if (reason || packet->destination.identity != IDENTITY_NONE)";
+    number_of_the_published_port_is_found: "published.h",
+        "bpf_ntohs(found->port)" => "bpf_ntohs(key.port)";
+    published_port_judged_without_its_receiver_is_found: "verdict.h",
+        " && !(packet->flags & PACKET_PUBLISHED))" => ")";
+    stranger_that_answers_for_a_published_port_is_found: "flow.h",
+        "return !skb->ingress_ifindex;" => "return true;";
     rule_that_counts_twice_is_found: "verdict.h",
         "if (ingress != egress)" => "if (ingress)";
     judgement_for_another_receiver_is_found: "bridgewall.bpf.c",

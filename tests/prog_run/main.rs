@@ -2,11 +2,14 @@
 //! templates. Needs root, touches no interface.
 
 mod again;
+#[path = "../common/boundaries.rs"]
+mod boundaries;
 mod budget;
 #[path = "../common/contract.rs"]
 mod contract;
 #[path = "../common/craft.rs"]
 mod craft;
+mod entities;
 mod errors;
 mod fixture;
 mod flood;

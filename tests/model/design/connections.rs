@@ -41,14 +41,22 @@ pub struct End {
     pub is_host: bool,
 }
 
+/// What a connection was judged by.
 #[derive(Debug, Clone)]
-pub struct Connection {
+pub struct Opening {
     pub opener: End,
     pub target: End,
     /// What the opener asked for.
     pub request: Request,
     /// Both are endpoints of one bridge.
     pub same_bridge: bool,
+    /// The target is reached through a port that the host publishes.
+    pub published: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Connection {
+    pub opening: Opening,
     /// The policy's generation that allowed it last; `None`: it was refused since.
     pub allowed_by: Option<u64>,
     opener_is_low: bool,
@@ -104,16 +112,12 @@ impl Connections {
         &mut self,
         headers: &Headers,
         link: u32,
-        (opener, target): (End, End),
-        same_bridge: bool,
+        opening: Opening,
         (generation, now): (u64, u64),
     ) {
         let (key, source_is_low) = Key::of(headers, link);
         let connection = Connection {
-            opener,
-            target,
-            request: headers.request(),
-            same_bridge,
+            opening,
             allowed_by: Some(generation),
             opener_is_low: source_is_low,
             answered: false,

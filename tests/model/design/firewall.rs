@@ -7,7 +7,7 @@ use bridgewall::inventory::model::{Endpoint, Inventory};
 use bridgewall::state::numbers::EndpointNumber;
 
 use super::Reason;
-use super::connections::{Connections, End, Timeouts, is_icmp_answer, is_syn, may_open};
+use super::connections::{Connections, End, Opening, Timeouts, is_icmp_answer, is_syn, may_open};
 use super::fragments::Fragments;
 use super::frame::{self, ARP, Headers, Kind, check_addresses, is_link_local};
 use super::link;
@@ -17,7 +17,7 @@ use super::policy::{Policy, Side};
 use super::sender::{self, Own};
 use super::sides::{Judgement, Verdict};
 use super::told::{Answer, Said, Spoken, passed, refused, spoken};
-use super::traffic::{Request, TCP};
+use super::traffic::{Request, SCTP, TCP, UDP};
 use super::transport::{is_error, question};
 
 mod errors;
@@ -44,6 +44,9 @@ pub struct Firewall {
     /// Whose address it is on this host: an endpoint's number, 0 for the host itself. Link-local ones
     /// belong to a link.
     owners: HashMap<(IpAddr, u32), u32>,
+    /// Ports of the host that lead to an endpoint's: by address (the unspecified one: by any of its
+    /// family), protocol and port.
+    published: HashMap<(IpAddr, u8, u16), (u32, u16)>,
     /// Raised by each change of policy or inventory.
     generation: u64,
     /// In seconds.
@@ -74,6 +77,7 @@ impl Firewall {
             inventory: Inventory::default(),
             own: HashMap::new(),
             owners: HashMap::new(),
+            published: HashMap::new(),
             generation: 0,
             now: 0,
             observed,
@@ -93,6 +97,7 @@ impl Firewall {
     /// `judge_again`: something that connections were judged by is not as it was.
     pub fn take_inventory(&mut self, inventory: Inventory, judge_again: bool) {
         self.owners.clear();
+        self.published.clear();
         self.own.clear();
         // "Whoever takes the host's address is not the host."
         for host in &inventory.host_addresses {
@@ -108,6 +113,10 @@ impl Firewall {
                 self.owners.entry(home).or_insert(number.0);
             }
             self.own.insert(number.0, own);
+            for port in &owner.published {
+                let door = (port.address, port.protocol, port.host_port);
+                self.published.entry(door).or_insert((number.0, port.port));
+            }
         }
         self.inventory = inventory;
         self.generation += u64::from(judge_again);
@@ -258,12 +267,11 @@ impl Firewall {
         if !may_open(case.headers) {
             return Err(Reason::DROP_NO_FLOW);
         }
-        let (ends, mark) = self.judge_request(case, &[Side::Egress, Side::Ingress])?;
+        let (opening, mark) = self.judge_request(case, &[Side::Egress, Side::Ingress])?;
         if !apart {
-            let same_bridge = mark & JUDGED != 0;
             let time = (self.generation, self.now);
             self.connections
-                .open(case.headers, case.link, ends, same_bridge, time);
+                .open(case.headers, case.link, opening, time);
         }
         case.said.event = true;
         Ok(mark)
@@ -276,7 +284,7 @@ impl Firewall {
             return Following::Absent;
         };
         let mut found = found.clone();
-        if !case.is_party(&found.opener, &found.target, replying)
+        if !case.is_party(&found.opening, replying)
             || found.has_expired(&self.timeouts, headers.protocol, self.now)
         {
             return Following::Absent;
@@ -290,14 +298,13 @@ impl Firewall {
             }
         }
         // The same question with another code is another question.
-        if !replying && headers.is_icmp() && headers.request() != found.request {
+        if !replying && headers.is_icmp() && headers.request() != found.opening.request {
             return Following::Apart;
         }
         // "A change of policy reaches live connections: one that is no longer allowed ends; one that
         // still is loses no packet."
         if found.allowed_by != Some(self.generation) {
-            let ends = (&found.opener, &found.target);
-            match self.judge_again(headers, case.link, ends, found.request, replying) {
+            match self.judge_again(headers, case.link, &found.opening, replying) {
                 Err(Changed::Parties) => return Following::Absent,
                 Err(Changed::Reason(reason)) => {
                     case.said.replying = replying;
@@ -319,9 +326,10 @@ impl Firewall {
             found.allowed_by = Some(self.generation);
         }
         found.saw(headers, replying, self.now);
-        let mark = match found.same_bridge {
-            true if replying => JUDGED | found.opener.endpoint as u16,
-            true => JUDGED | found.target.endpoint as u16,
+        let opening = &found.opening;
+        let mark = match opening.same_bridge {
+            true if replying => JUDGED | opening.opener.endpoint as u16,
+            true => JUDGED | opening.target.endpoint as u16,
             false => case.endpoint as u16,
         };
         if let Some((connection, _)) = self.connections.find(headers, case.link) {
@@ -348,17 +356,52 @@ impl Firewall {
         &self,
         headers: &Headers,
         link: u32,
-        (opener, target): (&End, &End),
-        request: Request,
+        opening: &Opening,
         replying: bool,
     ) -> Result<Spoken, Changed> {
-        let (from, to) = match replying {
-            true => (headers.destination, headers.source),
-            false => (headers.source, headers.destination),
+        let (from, to, port) = match replying {
+            true => (headers.destination, headers.source, headers.source_port),
+            false => (
+                headers.source,
+                headers.destination,
+                headers.destination_port,
+            ),
         };
-        let from = self.still(from, link, opener)?;
-        let to = self.still(to, link, target)?;
-        Ok(spoken(&self.policy.judge(from, to, request)))
+        let from = self.still(from, link, &opening.opener)?;
+        let door = (to, headers.protocol, port);
+        let to = match self.behind(door, link, opening.opener.endpoint) {
+            // "What leads elsewhere now is another connection."
+            Some((number, port)) => {
+                let now = (number, Request::Port(headers.protocol, port));
+                if !opening.published || now != (opening.target.endpoint, opening.request) {
+                    return Err(Changed::Parties);
+                }
+                self.endpoint(number).map_err(Changed::Reason)?
+            }
+            None if opening.published => return Err(Changed::Parties),
+            None => self.still(to, link, &opening.target)?,
+        };
+        Ok(spoken(&self.policy.judge(from, to, opening.request)))
+    }
+
+    /// Whom a port of the host leads an endpoint to, and to which port there. "One address goes before
+    /// all of them."
+    fn behind(
+        &self,
+        (address, protocol, port): (IpAddr, u8, u16),
+        link: u32,
+        opener: u32,
+    ) -> Option<(u32, u16)> {
+        let of_host = self.owners.get(&home(address, link)) == Some(&0);
+        if !of_host || opener == 0 || ![TCP, UDP, SCTP].contains(&protocol) {
+            return None;
+        }
+        let any = match address {
+            IpAddr::V4(_) => IpAddr::from([0; 4]),
+            IpAddr::V6(_) => IpAddr::from([0; 16]),
+        };
+        let at = |address| self.published.get(&(address, protocol, port)).copied();
+        at(address).or_else(|| at(any))
     }
 
     /// Who stands behind an address now, if that is still who the connection was judged by. A
@@ -381,13 +424,25 @@ impl Firewall {
     }
 
     /// The packet's own request, without regard to any connection.
-    fn judge_request(
-        &self,
-        case: &mut Case<'_>,
-        sides: &[Side],
-    ) -> Result<((End, End), u16), Reason> {
-        let (from, to) = self.parties(case)?;
-        let request = case.headers.request();
+    fn judge_request(&self, case: &mut Case<'_>, sides: &[Side]) -> Result<(Opening, u16), Reason> {
+        let (from, mut to) = self.parties(case)?;
+        let mut request = case.headers.request();
+        // "What an endpoint sends to a published port is judged as what it becomes."
+        let headers = case.headers;
+        let door = (
+            headers.destination,
+            headers.protocol,
+            headers.destination_port,
+        );
+        let sender = match case.hook {
+            Hook::From => case.endpoint,
+            Hook::To => 0,
+        };
+        let behind = self.behind(door, case.link, sender);
+        if let Some((number, port)) = behind {
+            to = self.endpoint(number)?;
+            request = Request::Port(headers.protocol, port);
+        }
         // "The host listens too, and has no hook of its own."
         let mut listener = to;
         if case.hook == Hook::From && case.headers.group {
@@ -412,13 +467,22 @@ impl Firewall {
         case.said.replying = false;
         by_policy(verdict)?;
         let mut mark = case.endpoint as u16;
-        if case.hook == Hook::From && sides.len() == 2 && to.endpoint() != 0 {
+        // "The host is between them: the target's hook judges too."
+        let straight = behind.is_none() && to.endpoint() != 0;
+        if case.hook == Hook::From && sides.len() == 2 && straight {
             let receiver = &self.inventory.endpoints[&EndpointNumber(to.endpoint())];
             if receiver.bridge == Some(case.link) {
                 mark = JUDGED | to.endpoint() as u16;
             }
         }
-        Ok(((End::of(from), End::of(to)), mark))
+        let opening = Opening {
+            opener: End::of(from),
+            target: End::of(to),
+            request,
+            same_bridge: mark & JUDGED != 0,
+            published: behind.is_some(),
+        };
+        Ok((opening, mark))
     }
 
     /// Who sends and who receives, by what this hook can prove. "A container that reaches another
@@ -461,18 +525,21 @@ impl Firewall {
 
 impl Case<'_> {
     /// "The sender's hook knows the sender, the receiver's knows itself and, by the mark, what endpoint
-    /// sent it."
-    fn is_party(&self, opener: &End, target: &End, replying: bool) -> bool {
+    /// sent it. Behind a published port a process of the host may answer for the target."
+    fn is_party(&self, opening: &Opening, replying: bool) -> bool {
         let (source, destination) = match replying {
-            true => (target, opener),
-            false => (opener, target),
+            true => (&opening.target, &opening.opener),
+            false => (&opening.opener, &opening.target),
         };
+        let of_host = self.mark == 0 && self.ingress == 0;
         match self.hook {
             Hook::From => source.endpoint == self.endpoint,
             Hook::To => {
                 let proven = u32::from(self.mark);
                 destination.endpoint == self.endpoint
-                    && (source.endpoint == 0 || source.endpoint == proven)
+                    && (source.endpoint == 0
+                        || source.endpoint == proven
+                        || opening.published && replying && of_host)
             }
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use bridgewall::inventory::model::{Attributes, MacAddress, Owner};
+use bridgewall::inventory::model::{Attributes, MacAddress, Owner, PublishedPort};
+use proptest::collection::btree_set;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -150,20 +151,39 @@ fn interface(place: &'static Place) -> impl Strategy<Value = Option<Interface>> 
     let absent = if place.number <= 2 { 0.01 } else { 0.25 };
     let there = option::weighted(
         1.0 - absent,
-        option::weighted(0.96, attributes(place.number)),
+        option::weighted(0.96, (attributes(place.number), published(place))),
     );
-    there.prop_map(move |attributes| {
-        attributes.map(|attributes| Interface {
+    there.prop_map(move |owner| {
+        owner.map(|owner| Interface {
             number: place.number,
             ifindex: place.ifindex(),
             bridge: place.bridge,
-            owner: attributes.map(|attributes| Owner {
+            owner: owner.map(|(attributes, published)| Owner {
                 mac: MacAddress(place.mac),
                 addresses: addresses(place),
                 attributes,
+                published,
             }),
         })
     })
+}
+
+/// Ports of the host, few, so that they are asked for. Engines publish those of containers on bridges.
+fn published(place: &'static Place) -> impl Strategy<Value = BTreeSet<PublishedPort>> {
+    let most = if place.bridge.is_some() { 5 } else { 1 };
+    let port = (
+        select(vec!["0.0.0.0", "::", "172.17.0.1", "fd00:17::1"]),
+        select(vec![6_u8, 6, 17, 132]),
+        select(vec![80_u16, 53, 8000, 8101]),
+        select(vec![80_u16, 443, 8050]),
+    );
+    let port = port.prop_map(|(address, protocol, host_port, port)| PublishedPort {
+        address: address.parse().expect("an address"),
+        protocol,
+        host_port,
+        port,
+    });
+    btree_set(port, 0..most)
 }
 
 fn addresses(place: &Place) -> BTreeSet<IpAddr> {

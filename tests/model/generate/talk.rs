@@ -538,6 +538,11 @@ fn steps(said: &Said, recipe: &mut Recipe<'_>) -> Vec<Step> {
             ingress = place.ifindex();
         }
         Who::World => ingress = UPLINK,
+        Who::Host if recipe.one_in(4) => {
+            // An endpoint's answer through a published port, translated back; or a forgery.
+            mark = Mark::Given(recipe.below(4) as u16);
+            ingress = UPLINK;
+        }
         Who::Host => {}
     }
     let receiver = match said.to {

@@ -119,6 +119,7 @@ impl Kernel {
             pairs: size("policy"),
             network_nodes: size("network_nodes"),
             addresses: size("addresses"),
+            published: size("published"),
             endpoints: size("endpoints"),
             rules: size("rule_hits"),
         };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bridgewall::kernel::abi;
 use bridgewall::state::actual::ListPlace;
-use bridgewall::state::desired::{AddressKey, AddressOwner};
+use bridgewall::state::desired::{AddressKey, AddressOwner, PublishedKey};
 use bridgewall::state::numbers::{EndpointNumber, PairKey, Slot};
 use bridgewall::state::plan::Operation;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object};
@@ -94,11 +94,29 @@ impl Maps {
                     self.set("addresses", &local(key), &abi::local_address { endpoint });
                 }
             }
+            Operation::RemovePublished(keys) => {
+                keys.iter()
+                    .for_each(|key| self.remove("published", &port(key)));
+            }
+            Operation::SetPublished(entries) => {
+                for (key, target) in entries {
+                    let value = abi::published {
+                        endpoint: target.endpoint.0,
+                        port: target.port.to_be(),
+                        _pad: 0,
+                    };
+                    self.set("published", &port(key), &value);
+                }
+            }
             Operation::SetEndpoints(entries) => {
                 for (number, endpoint) in entries {
                     let record = abi::endpoint {
                         identity: endpoint.identity.map(|identity| identity.0),
-                        ifindex: endpoint.record.ifindex,
+                        // Where a bridge tells where it is, this only says that it is there.
+                        ifindex: match endpoint.record.bridge {
+                            Some(_) => LOOPBACK,
+                            None => endpoint.record.ifindex,
+                        },
                         bridge: endpoint.record.bridge.unwrap_or(0),
                     };
                     self.set("endpoints", &number.0, &record);
@@ -173,6 +191,18 @@ impl Maps {
             // No packet is on its way between two runs; programs are not in these maps.
             Operation::AwaitReaders | Operation::Attach(..) | Operation::Detach(_) => {}
         }
+    }
+}
+
+/// An interface that is always there.
+const LOOPBACK: u32 = 1;
+
+fn port(key: &PublishedKey) -> abi::published_key {
+    abi::published_key {
+        address: address(key.address),
+        port: key.port.to_be(),
+        protocol: key.protocol,
+        _pad: 0,
     }
 }
 

@@ -21,13 +21,14 @@ impl Firewall {
             return Ok(false);
         };
         let found = found.clone();
+        let (opener, target) = (found.opening.opener, found.opening.target);
         let (receiver, other) = match replying {
-            true => (found.target, found.opener),
-            false => (found.opener, found.target),
+            true => (target, opener),
+            false => (opener, target),
         };
         let entitled = match case.hook {
             Hook::To => receiver.endpoint == case.endpoint && case.may_have_seen(other),
-            Hook::From => [found.opener, found.target]
+            Hook::From => [opener, target]
                 .iter()
                 .any(|end| end.endpoint == case.endpoint),
         };
@@ -37,8 +38,7 @@ impl Firewall {
         if found.allowed_by == Some(self.generation) {
             return Ok(true);
         }
-        let ends = (&found.opener, &found.target);
-        let judged = self.judge_again(&quoted, case.link, ends, found.request, replying);
+        let judged = self.judge_again(&quoted, case.link, &found.opening, replying);
         let Ok(judged) = judged else {
             return Ok(false);
         };
