@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::denial::Denial;
 use super::networks::Networks;
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey};
