@@ -11,6 +11,7 @@
 #ifndef BRIDGEWALL_ABI_H
 #define BRIDGEWALL_ABI_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 /* Raised whenever a map's layout or the meaning of a value changes. Pins of another layout are
@@ -386,19 +387,18 @@ struct sweep {
 	__u32 _pad;
 };
 
-/* Fragments after the first have no ports: the first one leaves what it says here. protocol: 0 for
- * IPv6, where it is no part of a fragment's identity (RFC 8200, 4.5). */
+/* Which datagram a fragment is of. protocol: 0 for IPv6, where it is no part of that (RFC 8200, 4.5). */
 struct fragment_key {
 	struct address source;
 	struct address destination;
 	__be32 id;
 	__u8 protocol;
 	__u8 _pad[3];
-	__u32 zone;
 };
 
+/* Fragments after the first have no ports: the first one leaves what it says here. */
 struct fragment {
-	__u64 seen; /* nanoseconds, coarse monotonic clock */
+	__u64 seen; /* nanoseconds, coarse monotonic clock; 0: nothing is here yet */
 	__be16 source_port;
 	__be16 destination_port;
 	__u8 icmp_type;
@@ -406,6 +406,23 @@ struct fragment {
 	__u8 protocol;
 	__u8
 	    header_blocks; /* 8-byte blocks that hold headers: later fragments must lie beyond them */
+	struct fragment_key key;
+};
+
+/*
+ * Where first fragments are kept: every account has so many sets of its own, and a new one takes the
+ * place of the oldest of its set. So whoever sends many of them pushes out its own alone. Index in
+ * `fragments`: account << FRAGMENT_SET_BITS | set.
+ */
+enum fragment_room {
+	FRAGMENT_SET_BITS = 4,
+	FRAGMENTS_OF_SET = 8,
+};
+
+struct fragment_set {
+	struct bpf_spin_lock lock;
+	__u32 next; /* the place for the next one */
+	struct fragment fragments[FRAGMENTS_OF_SET];
 };
 
 /* ---- Why a packet was dropped ------------------------------------------------------------- */
@@ -588,8 +605,11 @@ ASSERT_SIZE(flow_accounts, 48);
 ASSERT_OFFSET(flow_accounts, refused, 16);
 ASSERT_SIZE(sweeper, 16);
 ASSERT_SIZE(sweep, 32);
-ASSERT_SIZE(fragment_key, 44);
-ASSERT_SIZE(fragment, 16);
+ASSERT_SIZE(fragment_key, 40);
+ASSERT_SIZE(fragment, 56);
+ASSERT_OFFSET(fragment, key, 16);
+ASSERT_SIZE(fragment_set, 456);
+ASSERT_OFFSET(fragment_set, fragments, 8);
 ASSERT_SIZE(event, 200);
 ASSERT_OFFSET(event, verdict, 88);
 ASSERT_OFFSET(event, bytes, 104);

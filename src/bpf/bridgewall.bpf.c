@@ -116,12 +116,14 @@ static __always_inline int begin(struct __sk_buff *skb, struct packet *packet)
 	return DROP_NONE;
 }
 
-static __always_inline int examine(struct __sk_buff *skb, struct packet *packet)
+/* `sender`: the endpoint that is known to send it, 0 for none. */
+static __always_inline int examine(struct __sk_buff *skb, struct packet *packet, __u32 sender)
 {
 	int reason = parse(skb, &packet->headers);
 
 	if (!reason && packet->headers.flags & HEADERS_FRAGMENT)
-		reason = follow_fragment(&packet->headers, packet->bridge);
+		reason =
+		    follow_fragment(&packet->headers, fragment_account(sender, packet->endpoint));
 	return reason ? reason : check_offload(skb, &packet->headers);
 }
 
@@ -130,7 +132,7 @@ static __always_inline int judge_sent(struct __sk_buff *skb, struct packet *pack
 	int reason = begin(skb, packet);
 
 	if (!reason)
-		reason = examine(skb, packet);
+		reason = examine(skb, packet, packet->endpoint);
 	if (!reason)
 		reason = check_authority(packet);
 	if (reason)
@@ -169,7 +171,7 @@ static __always_inline int judge_received(struct __sk_buff *skb, struct packet *
 		parse(skb, &packet->headers); /* for the event */
 		return DROP_MARK;
 	}
-	reason = examine(skb, packet);
+	reason = examine(skb, packet, mark);
 	if (reason)
 		return reason;
 	if (!packet->headers.family)

@@ -68,6 +68,7 @@ static const struct {
 	enum flow_status flow_status;
 	enum account account;
 	enum flow_stage flow_stage;
+	enum fragment_room fragment_room;
 	enum drop_reason drop_reason;
 	enum hook hook;
 	enum event_flag event_flag;

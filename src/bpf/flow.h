@@ -72,14 +72,9 @@ __noinline int make_flow_key(const struct headers *headers, __u32 bridge, struct
 }
 
 /* The party that an address stands for today, if it is still the one that the flow was judged by. */
-static __always_inline int find_flow_party(const struct packet *packet,
-					   const struct address *address, __u32 endpoint, bool host,
-					   struct party *party)
+static __always_inline int keep_party(const struct packet *packet, __u32 endpoint, bool host,
+				      struct party *party)
 {
-	int reason = find_address(address, packet->bridge, packet->slot, party);
-
-	if (reason)
-		return reason;
 	/* A masqueraded endpoint: the address is not its own, and the mark proved who it is. */
 	if (endpoint && !party->endpoint)
 		return find_endpoint(endpoint, packet->slot, party);
@@ -88,29 +83,39 @@ static __always_inline int find_flow_party(const struct packet *packet,
 	return DROP_NONE;
 }
 
-/* The same of the target, which may be behind a port that the host publishes, now or then. */
+static __always_inline int find_flow_opener(const struct packet *packet,
+					    const struct headers *headers, const struct flow *flow,
+					    bool replying, struct party *party)
+{
+	const struct address *address = replying ? &headers->destination : &headers->source;
+	int reason = find_address(address, packet->bridge, packet->slot, party);
+
+	if (reason)
+		return reason;
+	return keep_party(packet, flow->opener, flow->status & FLOW_OPENER_HOST, party);
+}
+
+/* The target may be behind a port that the host publishes, now or then. */
 static __always_inline int find_flow_target(struct __sk_buff *skb, const struct packet *packet,
 					    const struct headers *headers, const struct flow *flow,
 					    bool replying, struct party *party)
 {
 	const struct address *address = replying ? &headers->source : &headers->destination;
-	bool published = flow->status & FLOW_PUBLISHED;
-	struct listener listener = {};
 	int reason = find_address(address, packet->bridge, packet->slot, party);
+	__u32 found = 0;
 
-	if (!reason && flow->opener && party->identity == IDENTITY_HOST)
-		reason = find_published(skb, headers, replying, packet->slot, &listener);
 	if (reason)
 		return reason;
-	if (published != !!listener.party.identity)
+	if (flow->opener && party->identity == IDENTITY_HOST)
+		found = find_published(skb, headers, replying);
+	if (!found != !(flow->status & FLOW_PUBLISHED))
 		return PARTIES_CHANGED;
-	if (!published)
-		return find_flow_party(packet, address, flow->target,
-				       flow->status & FLOW_TARGET_HOST, party);
-	*party = listener.party;
-	return party->endpoint == flow->target && listener.selector == flow->selector
-		   ? DROP_NONE
-		   : PARTIES_CHANGED;
+	if (!found)
+		return keep_party(packet, flow->target, flow->status & FLOW_TARGET_HOST, party);
+	if (published_endpoint(found) != flow->target ||
+	    published_selector(headers, found) != flow->selector)
+		return PARTIES_CHANGED;
+	return find_endpoint(flow->target, packet->slot, party);
 }
 
 /* The policy or the inventory has changed: is the connection still allowed to its opener? */
@@ -123,8 +128,7 @@ __noinline int judge_again(struct __sk_buff *skb, struct packet *packet,
 	if (!packet || !headers || !flow)
 		return DROP_IDENTITY_MISSING;
 	question.selector = flow->selector;
-	reason = find_flow_party(packet, replying ? &headers->destination : &headers->source,
-				 flow->opener, flow->status & FLOW_OPENER_HOST, &question.opener);
+	reason = find_flow_opener(packet, headers, flow, replying, &question.opener);
 	if (reason)
 		return reason;
 	reason = find_flow_target(skb, packet, headers, flow, replying, &question.target);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Fragments: each is judged as the whole packet would be, by what the first one said.
+ * Fragments: each is judged as the whole packet would be, by what the first one said. What first ones
+ * say is kept for each account apart, so that nobody's flood makes others' be forgotten.
  */
 #ifndef BRIDGEWALL_FRAGMENT_H
 #define BRIDGEWALL_FRAGMENT_H
@@ -54,9 +55,59 @@ static __always_inline int check_fragment(const struct headers *headers)
 	return DROP_NONE;
 }
 
+/* Who pays for a first fragment's place: who is known to send it, else the endpoint that it is for. */
+static __always_inline __u32 fragment_account(__u32 sender, __u32 receiver)
+{
+	return sender ? sender : receiver | ACCOUNT_RECEIVED;
+}
+
+static __always_inline __u32 fragment_set_index(const struct fragment_key *key, __u32 account)
+{
+	__u32 hash = key->id ^ key->source.word[3] ^ key->destination.word[3] ^ key->protocol;
+
+	return account << FRAGMENT_SET_BITS | hash * 0x9e3779b1u >> (32 - FRAGMENT_SET_BITS);
+}
+
+/* Too large for the stack. Not a struct fragment_set: a lock may lie in no read-only data. */
+static const __u64 empty_fragment_set[sizeof(struct fragment_set) / 8];
+
+/* NULL if the kernel has no memory. */
+static __always_inline struct fragment_set *make_fragment_set(__u32 index)
+{
+	struct fragment_set *set = bpf_map_lookup_elem(&fragments, &index);
+
+	if (set)
+		return set;
+	bpf_map_update_elem(&fragments, &index, empty_fragment_set, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&fragments, &index);
+}
+
+static __always_inline bool is_same_address(const struct address *a, const struct address *b)
+{
+	return !((a->word[0] ^ b->word[0]) | (a->word[1] ^ b->word[1]) | (a->word[2] ^ b->word[2]) |
+		 (a->word[3] ^ b->word[3]));
+}
+
+/* Where the datagram's first fragment is; FRAGMENTS_OF_SET: nowhere. The lock must be held. */
+static __always_inline __u32 find_fragment(const struct fragment_set *set,
+					   const struct fragment_key *key)
+{
+	__u32 place = FRAGMENTS_OF_SET;
+
+	for (__u32 i = 0; i < FRAGMENTS_OF_SET; i++) {
+		const struct fragment_key *other = &set->fragments[i].key;
+
+		if (other->id == key->id && other->protocol == key->protocol &&
+		    is_same_address(&other->source, &key->source) &&
+		    is_same_address(&other->destination, &key->destination))
+			place = i;
+	}
+	return place;
+}
+
 /* The first fragment leaves what it says for those that follow. */
 static __always_inline int keep_fragment(const struct headers *headers,
-					 const struct fragment_key *key)
+					 const struct fragment_key *key, __u32 index)
 {
 	__u32 header =
 	    headers->transport - headers->fragment_start + transport_header(headers->protocol);
@@ -68,7 +119,10 @@ static __always_inline int keep_fragment(const struct headers *headers,
 	    .icmp_code = headers->icmp_code,
 	    .protocol = headers->protocol,
 	    .header_blocks = (header + 7) / 8,
+	    .key = *key,
 	};
+	struct fragment_set *set;
+	__u32 place;
 
 	/* An error quotes no more than fits (RFC 1812, 4.3.2.3; RFC 4443, 2.4c), and neighbour
 	 * discovery is never fragmented (RFC 6980). */
@@ -76,34 +130,57 @@ static __always_inline int keep_fragment(const struct headers *headers,
 		return DROP_FRAGMENT;
 	if (is_neighbour_discovery(headers))
 		return DROP_FRAGMENT;
-	if (bpf_map_update_elem(&fragments, key, &fragment, BPF_ANY))
+	set = make_fragment_set(index);
+	if (!set)
 		return DROP_FRAGMENT;
+	bpf_spin_lock(&set->lock);
+	place = find_fragment(set, key);
+	if (place >= FRAGMENTS_OF_SET) {
+		place = set->next % FRAGMENTS_OF_SET;
+		set->next = place + 1;
+	}
+	set->fragments[place] = fragment;
+	bpf_spin_unlock(&set->lock);
 	return DROP_NONE;
 }
 
 /* A later fragment speaks as its first one did, and must not reach back over its headers. */
-static __always_inline int recall_fragment(struct headers *headers, const struct fragment_key *key)
+static __always_inline int recall_fragment(struct headers *headers, const struct fragment_key *key,
+					   __u32 index)
 {
-	struct fragment *first = bpf_map_lookup_elem(&fragments, key);
+	struct fragment_set *set = bpf_map_lookup_elem(&fragments, &index);
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct fragment first = {};
+	__u32 place;
 
-	if (!first || bpf_ktime_get_coarse_ns() - first->seen > FRAGMENT_TIMEOUT)
+	if (!set)
 		return DROP_FRAGMENT_UNKNOWN;
-	if (headers->fragment_offset < first->header_blocks * 8)
+	bpf_spin_lock(&set->lock);
+	place = find_fragment(set, key);
+	if (place < FRAGMENTS_OF_SET)
+		first = set->fragments[place];
+	bpf_spin_unlock(&set->lock);
+
+	/* Signed: another CPU may have read the clock after us. */
+	if (!first.seen || (__s64)(now - first.seen) > (__s64)FRAGMENT_TIMEOUT)
+		return DROP_FRAGMENT_UNKNOWN;
+	if (headers->fragment_offset < first.header_blocks * 8)
 		return DROP_FRAGMENT;
-	headers->protocol = first->protocol;
-	headers->source_port = first->source_port;
-	headers->destination_port = first->destination_port;
-	headers->icmp_type = first->icmp_type;
-	headers->icmp_code = first->icmp_code;
+	headers->protocol = first.protocol;
+	headers->source_port = first.source_port;
+	headers->destination_port = first.destination_port;
+	headers->icmp_type = first.icmp_type;
+	headers->icmp_code = first.icmp_code;
 	headers->tcp_flags =
 	    TCP_ACK; /* it belongs to a connection, and neither opens nor ends it */
 	return DROP_NONE;
 }
 
 /* Returns a drop reason. */
-__noinline int follow_fragment(struct headers *headers, __u32 bridge)
+__noinline int follow_fragment(struct headers *headers, __u32 account)
 {
 	struct fragment_key key = {};
+	__u32 index;
 	int reason;
 
 	if (!headers)
@@ -116,10 +193,9 @@ __noinline int follow_fragment(struct headers *headers, __u32 bridge)
 	key.id = headers->fragment_id;
 	if (headers->family == 4)
 		key.protocol = headers->protocol;
-	if (is_link_local(&headers->source) || is_link_local(&headers->destination))
-		key.zone = bridge;
-	return is_later_fragment(headers) ? recall_fragment(headers, &key)
-					  : keep_fragment(headers, &key);
+	index = fragment_set_index(&key, account);
+	return is_later_fragment(headers) ? recall_fragment(headers, &key, index)
+					  : keep_fragment(headers, &key, index);
 }
 
 #endif

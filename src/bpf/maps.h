@@ -137,11 +137,14 @@ struct {
 	__type(value, struct sweeper);
 } sweeper SEC(".maps");
 
+/* First fragments, of each account apart: see struct fragment_set. As large as all accounts' sets, so
+ * that there is always room; memory is taken where somebody sends fragments. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct fragment_key);
-	__type(value, struct fragment);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096 * ACCOUNTS << FRAGMENT_SET_BITS);
+	__type(key, __u32);
+	__type(value, struct fragment_set);
 } fragments SEC(".maps");
 
 /* ---- What is told: written by the programs, read by the daemon. --------------------------- */

@@ -19,12 +19,6 @@
 #include "packet.h"
 #include "peer.h"
 
-/* Who takes what is sent to a port. */
-struct listener {
-	struct party party; /* IDENTITY_NONE: nobody but who owns the address */
-	__u32 selector;     /* with the port that it has there */
-};
-
 static __always_inline bool has_ports(__u8 protocol)
 {
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
@@ -43,20 +37,17 @@ static __always_inline bool is_there(struct __sk_buff *skb, __u32 number)
 }
 
 /*
- * Who is behind a port at an address of the host, if that is not the host itself. A port at one address
- * goes before the same one at all of them, as it does where Docker translates addresses. `replying`: it
- * is the packet's source, else its destination. Returns a drop reason.
+ * Who is behind a port at an address of the host: endpoint number << 16 | its own port; 0: nobody but the
+ * host itself. A port at one address goes before the same one at all of them, as it does where Docker
+ * translates addresses. `replying`: it is the packet's source, else its destination.
  */
-__noinline int find_published(struct __sk_buff *skb, const struct headers *headers, __u32 replying,
-			      __u32 slot, struct listener *listener)
+__noinline int find_published(struct __sk_buff *skb, const struct headers *headers, __u32 replying)
 {
 	struct published_key key = {};
 	struct published *found;
 
-	if (!headers || !listener)
-		return DROP_IDENTITY_MISSING;
-	if (!has_ports(headers->protocol))
-		return DROP_NONE;
+	if (!headers || !has_ports(headers->protocol))
+		return 0;
 	key.address = replying ? headers->source : headers->destination;
 	key.port = replying ? headers->source_port : headers->destination_port;
 	key.protocol = headers->protocol;
@@ -68,9 +59,19 @@ __noinline int find_published(struct __sk_buff *skb, const struct headers *heade
 		found = bpf_map_lookup_elem(&published, &key);
 	}
 	if (!found || !is_there(skb, found->endpoint))
-		return DROP_NONE;
-	listener->selector = (__u32)headers->protocol << 16 | bpf_ntohs(found->port);
-	return find_endpoint(found->endpoint, slot, &listener->party);
+		return 0;
+	return (found->endpoint & ENDPOINT_NUMBER_MAX) << 16 | bpf_ntohs(found->port);
+}
+
+static __always_inline __u32 published_endpoint(__u32 found)
+{
+	return found >> 16;
+}
+
+/* What is asked for there. */
+static __always_inline __u32 published_selector(const struct headers *headers, __u32 found)
+{
+	return (__u32)headers->protocol << 16 | (found & 0xffff);
 }
 
 /* Whether that is so: then the container's own hook judges, after addresses are translated. */

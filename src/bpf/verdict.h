@@ -26,15 +26,13 @@
 /* What goes to a published port of the host goes to the container behind it. Returns a drop reason. */
 static __always_inline int find_listener(struct __sk_buff *skb, struct packet *packet)
 {
-	struct listener listener = {};
-	int reason = find_published(skb, &packet->headers, false, packet->slot, &listener);
+	__u32 found = find_published(skb, &packet->headers, false);
 
-	if (reason || !listener.party.identity)
-		return reason;
-	packet->destination = listener.party;
-	packet->selector = listener.selector;
+	if (!found)
+		return DROP_NONE;
+	packet->selector = published_selector(&packet->headers, found);
 	packet->flags |= PACKET_PUBLISHED;
-	return DROP_NONE;
+	return find_endpoint(published_endpoint(found), packet->slot, &packet->destination);
 }
 
 /* Who sends and who receives, by what this hook can prove. Returns a drop reason. */

@@ -131,7 +131,8 @@ async fn request(reader: &mut Reader, limit: Duration) -> Result<Request, NoRequ
     parse(&line).map_err(|response| NoRequest::Bad(response, true))
 }
 
-fn parse(line: &[u8]) -> Result<Request, Response> {
+/// What a line asks for, or the answer that it gets.
+pub fn parse(line: &[u8]) -> Result<Request, Response> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,

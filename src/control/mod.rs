@@ -12,3 +12,7 @@ pub mod service;
 mod socket;
 pub mod tally;
 pub mod time;
+
+/// For the fuzzer (see tests/fuzz).
+#[cfg(fuzzing)]
+pub use connection::parse as read_request;

@@ -48,10 +48,6 @@ plain! {
     flow { generation, last_seen, opener, target, selector, status }
     flow_accounts { held, refused }
     sweep { now, next, removed, left, urgent, _pad }
-    fragment_key { source, destination, id, protocol, _pad, zone }
-    fragment {
-        seen, source_port, destination_port, icmp_type, icmp_code, protocol, header_blocks
-    }
     event {
         time, generation, source, destination, source_identity, destination_identity,
         source_endpoint, destination_endpoint, egress_rule, ingress_rule, ifindex, endpoint,

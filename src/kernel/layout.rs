@@ -34,8 +34,9 @@ layout! {
     flow_accounts is 48 { refused at 16 }
     sweeper is 16 { busy at 8 }
     sweep is 32 { next at 8, removed at 16, left at 20, urgent at 24 }
-    fragment_key is 44 { id at 32, protocol at 36, zone at 40 }
-    fragment is 16 { source_port at 8, icmp_type at 12, header_blocks at 15 }
+    fragment_key is 40 { id at 32, protocol at 36 }
+    fragment is 56 { source_port at 8, icmp_type at 12, header_blocks at 15, key at 16 }
+    fragment_set is 456 { next at 4, fragments at 8 }
     event is 200 { source at 16, endpoint at 76, verdict at 88, byte_count at 96, bytes at 104 }
     counter is 16 { bytes at 8 }
     endpoint_counters is 64 { dropped at 32 }

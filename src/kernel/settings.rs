@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use super::abi;
 use crate::config::{Attach, Config, Limits, MarkShift, Timeouts};
 
 /// Bytes of events that nobody has read yet: a power of two, at least a page.
 const EVENT_BYTES: u32 = 1 << 20;
-/// Datagrams of which fragments are on the way.
-const FRAGMENTS: u32 = 8_192;
+/// Sets of first fragments that belong to one endpoint.
+const FRAGMENT_SETS: u32 = abi::account::ACCOUNTS.0 << abi::fragment_room::FRAGMENT_SET_BITS.0;
 /// Pairs of endpoint and reason whose events are counted against the limit.
 const EVENT_LIMITS: u32 = 4_096;
 
@@ -62,7 +63,7 @@ impl KernelSettings {
             "endpoints" | "endpoint_traffic" | "accounts" => limits.endpoints + 1,
             "rule_hits" => limits.rules + 1,
             "flows" => limits.flows + limits.new_flows,
-            "fragments" => FRAGMENTS,
+            "fragments" => (limits.endpoints + 1) * FRAGMENT_SETS,
             "events" => EVENT_BYTES,
             "event_limits" => EVENT_LIMITS,
             _ => return None,

@@ -62,18 +62,3 @@ pub const GROUPS: [Outside; 10] = [
     ("ff05::2", INTERNET),
     ("ff0e::1", INTERNET),
 ];
-
-/// Addresses that must not be on a wire: nobody's, oneself's, and reserved ones.
-pub const FORBIDDEN: [&str; 11] = [
-    "0.0.0.0",
-    "0.255.255.255",
-    "127.0.0.0",
-    "127.0.0.1",
-    "127.255.255.255",
-    "240.0.0.0",
-    "255.255.255.254",
-    "::",
-    "::1",
-    "::ffff:10.0.0.1",
-    "ff01::1",
-];

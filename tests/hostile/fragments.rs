@@ -1,11 +1,14 @@
 //! Fragments: each is judged as the whole packet would be, by what the first one said.
 
 use crate::case::{Case, Row, Shot, both, cut, data, everywhere, v4, v6, with};
-use crate::cast::{Mallory, Outside, Victim};
+use crate::cast::{Bystander, Mallory, Outside, Peer, Victim};
 use crate::common::craft::{
     Family, GRE, ICMP, ICMPV6, IGMP, Ipv4, Ipv6, Payload, SCTP, TCP, UDP, icmp_protocol, sctp,
     udp_with, unreachable,
 };
+
+/// More first fragments than one endpoint has places for.
+const FLOOD: u16 = 200;
 
 /// The first part of a datagram: its header and 16 bytes.
 fn first(case: &Case, port: u16) -> Payload {
@@ -20,6 +23,18 @@ fn opening(case: &Case, port: u16) -> Vec<u8> {
 /// A part of something whose protocol is only known from its first part.
 fn rest(case: &Case, offset: u16, more: bool, length: usize) -> Vec<u8> {
     case.fragment(offset, more, &data(UDP, length))
+}
+
+/// The first part of an echo request: its header and 24 bytes.
+fn ping_opening(case: &Case) -> Vec<u8> {
+    let mut ping = case.ping();
+    ping.bytes.resize(32, 0);
+    case.fragment(0, true, &ping)
+}
+
+/// A later one.
+fn ping_rest(case: &Case, offset: u16, more: bool, length: usize) -> Vec<u8> {
+    case.fragment(offset, more, &data(icmp_protocol(case.family), length))
 }
 
 /// A first fragment that holds so much of a transport header.
@@ -76,14 +91,28 @@ fn legitimate(rows: &mut Vec<Row>) {
         },
     ));
     rows.extend(everywhere("a fragmented echo request passes", |c| {
-        let mut ping = c.ping();
-        ping.bytes.resize(32, 0);
-        let protocol = icmp_protocol(c.family);
-        vec![
-            c.pass(c.fragment(0, true, &ping)),
-            c.pass(c.fragment(32, false, &data(protocol, 9))),
-        ]
+        vec![c.pass(ping_opening(c)), c.pass(ping_rest(c, 32, false, 9))]
     }));
+    rows.extend(everywhere(
+        "behind the first, fragments of an echo request pass in any order",
+        |c| {
+            vec![
+                c.pass(ping_opening(c)),
+                c.pass(ping_rest(c, 48, false, 9)),
+                c.pass(ping_rest(c, 32, true, 16)),
+            ]
+        },
+    ));
+    rows.extend(everywhere(
+        "an echo request's first fragment comes first",
+        |c| {
+            vec![
+                c.drop("fragment-unknown", ping_rest(c, 32, true, 16)),
+                c.pass(ping_opening(c)),
+                c.pass(ping_rest(c, 32, true, 16)),
+            ]
+        },
+    ));
     rows.extend(everywhere(
         "fragmented TCP passes where the port is open",
         |c| {
@@ -102,19 +131,44 @@ fn legitimate(rows: &mut Vec<Row>) {
             ]
         },
     ));
+    for (what, beyond) in [
+        ("from the outside", Row::from as fn(Row, Peer) -> Row),
+        ("to the outside", Row::to),
+    ] {
+        let datagram = both(&format!("a fragmented datagram {what} passes"), |c| {
+            vec![
+                c.pass(opening(c, 53)),
+                c.pass(rest(c, 40, false, 5)),
+                c.pass(rest(c, 24, true, 16)),
+            ]
+        });
+        let ping = both(&format!("a fragmented echo request {what} passes"), |c| {
+            vec![c.pass(ping_opening(c)), c.pass(ping_rest(c, 32, false, 9))]
+        });
+        let late = both(&format!("a first fragment {what} comes first"), |c| {
+            vec![
+                c.drop("fragment-unknown", rest(c, 24, false, 16)),
+                c.pass(opening(c, 53)),
+                c.pass(rest(c, 24, false, 16)),
+            ]
+        });
+        let all = [datagram, ping, late].into_iter().flatten();
+        rows.extend(all.map(|row| beyond(row, Outside)));
+    }
     rows.extend(
-        both("a fragmented datagram from the outside passes", |c| {
-            vec![c.pass(opening(c, 53)), c.pass(rest(c, 24, false, 16))]
-        })
+        both(
+            "a neighbour's flood of first fragments ends nobody's datagram",
+            |c| {
+                let own = c.between(Bystander, Victim);
+                let flood = (1..=FLOOD).map(|index| c.nth(index));
+                std::iter::once(own.pass(opening(&own, 53)))
+                    .chain(flood.map(|c| c.pass(opening(&c, 53))))
+                    .chain([own.pass(rest(&own, 24, false, 16))])
+                    .collect()
+            },
+        )
         .into_iter()
-        .map(|row| row.from(Outside)),
-    );
-    rows.extend(
-        both("a fragmented datagram to the outside passes", |c| {
-            vec![c.pass(opening(c, 53)), c.pass(rest(c, 24, false, 16))]
-        })
-        .into_iter()
-        .map(|row| row.to(Outside)),
+        .map(|row| row.uses(FLOOD + 1)),
     );
     rows.extend(both("the answer's fragments pass without a rule", |c| {
         let answer = c.back();

@@ -2,7 +2,7 @@
 //! that, unless it asks. What it cannot see it must not let pass (CAP_NET_RAW is enough to send such).
 
 use crate::arp;
-use crate::case::{Case, Row, Shot, Shots, row, v4, v6, with};
+use crate::case::{Case, Row, Shot, both, data, everywhere, row, v4, v6, with};
 use crate::common::craft::{
     FAMILIES, Family, Ipv4, Payload, SYN, TCP, UDP, echo, icmp, sctp, tcp, udp_with, vlan_tagged,
 };
@@ -62,39 +62,38 @@ const PROTOCOLS: [(&str, Opening); 4] = [
     }),
 ];
 
+/// Without ports, and nothing that a rule allows.
+const PORTLESS: [(&str, u8); 4] = [("DCCP", 33), ("GRE", 47), ("ESP", 50), ("UDP-Lite", 136)];
+
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for family in FAMILIES {
-        let of = |what: &str, shots: Shots| match family {
-            Family::V4 => v4(what, shots),
-            Family::V6 => v6(what, shots),
-        };
-        for (what, payload) in PROTOCOLS {
-            let count = SPLITS.end() - SPLITS.start() + 1;
-            let open = of(
-                &format!("{what}, open, split at every byte"),
-                Box::new(move |c: &Case| {
-                    at_every_split(|at| {
-                        c.pass(c.packet(&long(payload(c, c.number + at - 14, true))))
-                    })
-                }),
-            );
-            let closed = of(
-                &format!("{what}, closed, split at every byte"),
-                Box::new(move |c: &Case| {
-                    at_every_split(|_| {
-                        c.drop(
-                            "policy-default",
-                            c.packet(&long(payload(c, c.number, false))),
-                        )
-                    })
-                }),
-            );
-            rows.extend([open.uses(count), closed]);
-        }
+    for (what, payload) in PROTOCOLS {
+        let count = SPLITS.end() - SPLITS.start() + 1;
+        let open = both(
+            &format!("{what}, open, split at every byte"),
+            move |c: &Case| {
+                at_every_split(|at| c.pass(c.packet(&long(payload(c, c.number + at - 14, true)))))
+            },
+        );
+        rows.extend(open.into_iter().map(|row| row.uses(count)));
+        rows.extend(everywhere(
+            &format!("{what}, closed, split at every byte"),
+            move |c: &Case| closed_at_every_split(c, &payload(c, c.number, false)),
+        ));
+    }
+    for (what, protocol) in PORTLESS {
+        rows.extend(both(
+            &format!("{what}, closed, split at every byte"),
+            move |c: &Case| closed_at_every_split(c, &data(protocol, 8)),
+        ));
     }
     hidden(&mut rows);
     rows
+}
+
+fn closed_at_every_split(c: &Case, payload: &Payload) -> Vec<Shot> {
+    let frame = c.packet(&long(payload.clone()));
+    at_every_split(|_| c.drop("policy-default", frame.clone()))
 }
 
 /// What is wrong lies behind the split.

@@ -226,6 +226,22 @@ fn connections(rows: &mut Vec<Row>) {
             ]
         },
     ));
+    // Between ports that are open at both ends, and that no other row's connection has.
+    rows.extend(both(
+        "both ends open at once, and the rules allow both",
+        |c| {
+            let [a, b] = [c.between(Bystander, Victim), c.between(Victim, Bystander)];
+            let segment = |c: &Case, flags| c.pass(c.packet(&tcp(80, 80, flags)));
+            vec![
+                segment(&a, SYN),
+                segment(&b, SYN),
+                segment(&a, SYN | ACK),
+                segment(&b, SYN | ACK),
+                segment(&a, ACK | PSH),
+                segment(&b, ACK | PSH),
+            ]
+        },
+    ));
     rows.extend(both("an answer from another port", |c| {
         let back = c.back();
         let other = back.packet(&tcp(81, c.number, SYN | ACK));

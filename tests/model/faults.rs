@@ -75,7 +75,7 @@ faults! {
     routing_header_0_is_found: "ipv6.h",
         "(!extension->routing_type || extension->segments_left)" => "extension->segments_left";
     overlapping_fragment_is_found: "fragment.h",
-        "headers->fragment_offset < first->header_blocks * 8" => "headers->fragment_offset < 8";
+        "headers->fragment_offset < first.header_blocks * 8" => "headers->fragment_offset < 8";
     syn_with_fin_is_found: "transport.h",
         "case TCP_FIN | TCP_ACK | TCP_URG:"
             => "case TCP_FIN | TCP_ACK | TCP_URG:\n\tcase TCP_FIN | TCP_SYN:";
@@ -124,7 +124,7 @@ faults! {
         "if (reason || packet->destination.identity != IDENTITY_HOST)"
             => "if (reason || packet->destination.identity != IDENTITY_NONE)";
     number_of_the_published_port_is_found: "published.h",
-        "bpf_ntohs(found->port)" => "bpf_ntohs(key.port)";
+        "<< 16 | bpf_ntohs(found->port)" => "<< 16 | bpf_ntohs(key.port)";
     published_port_judged_without_its_receiver_is_found: "verdict.h",
         " && !(packet->flags & PACKET_PUBLISHED))" => ")";
     stranger_that_answers_for_a_published_port_is_found: "flow.h",

@@ -6,10 +6,25 @@ use std::net::IpAddr;
 use bridgewall::compile::world::LAN as LOCAL_RANGES;
 use bridgewall::kernel::abi;
 
-use crate::boundaries::{FORBIDDEN, GROUPS, MACHINES};
+use crate::boundaries::{GROUPS, MACHINES};
 use crate::fixture::{Firewall, Reason, Side, Verdict, allow_all};
 use crate::frame::{BROADCAST, frame_between, to_mac, udp};
-use crate::node::{FAMILIES, HOST_IDENTITY, LAN, Node};
+use crate::node::{FAMILIES, HOST_IDENTITY, INTERNET, LAN, Node};
+
+/// Addresses that must not be on a wire: nobody's, oneself's, and reserved ones.
+const FORBIDDEN: [&str; 11] = [
+    "0.0.0.0",
+    "0.255.255.255",
+    "127.0.0.0",
+    "127.0.0.1",
+    "127.255.255.255",
+    "240.0.0.0",
+    "255.255.255.254",
+    "::",
+    "::1",
+    "::ffff:10.0.0.1",
+    "ff01::1",
+];
 
 /// What a peer is taken for, as the programs order kinds; the number of the rule that decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +46,9 @@ impl Kind {
 /// A's egress has a rule for each kind of peer, and its ingress has another.
 fn counting() -> Firewall {
     let firewall = Firewall::new();
+    for (groups, length) in [("224.0.0.0", 4), ("ff00::", 8)] {
+        firewall.set_network(0, groups.parse().expect("an address"), length, INTERNET);
+    }
     for range in LOCAL_RANGES {
         firewall.set_network(0, range.network(), range.prefix_len().into(), LAN);
     }
@@ -161,6 +179,8 @@ fn every_address_of_the_host_is_the_host_whatever_range_it_lies_in() {
             "{text}"
         );
         // What came in by an interface is not the host, whatever it says.
+        let firewall = counting();
+        firewall.set_address(address, 0, Some(0));
         firewall
             .to_through(Node::A, &received_from(address), 0, 9)
             .drops(Reason::DROP_SOURCE_UNPROVEN, text);

@@ -445,6 +445,15 @@ impl Firewall {
         }
     }
 
+    /// How often which reason was counted.
+    pub fn counted_drops(&self) -> Vec<(Reason, u64)> {
+        let reasons = (0..Reason::DROP_REASONS.0).map(Reason);
+        reasons
+            .zip(self.drops())
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
     fn drops(&self) -> Vec<u64> {
         (0..Reason::DROP_REASONS.0)
             .map(|reason| self.sum(&self.loan.skeleton.maps.drops, reason).packets)
@@ -508,9 +517,11 @@ impl Firewall {
     /// As if all first fragments had come that long ago.
     pub fn age_fragments(&self, seconds: u64) {
         let map = &self.loan.skeleton.maps.fragments;
-        for (key, mut fragment) in entries::<abi::fragment_key, abi::fragment>(map) {
-            fragment.seen = fragment.seen.wrapping_sub(seconds * 1_000_000_000);
-            self.write(map, &key, &fragment);
+        for (key, mut set) in entries::<u32, abi::fragment_set>(map) {
+            for fragment in &mut set.fragments {
+                fragment.seen = fragment.seen.wrapping_sub(seconds * 1_000_000_000);
+            }
+            self.write(map, &key, &set);
         }
     }
 

@@ -6,12 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bridgewall::config::Limits;
+use bridgewall::observe::reason as observe;
 use libbpf_rs::ProgramMut;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::fixture::{Firewall, PASS, Side, allow_all};
+use crate::fixture::{Firewall, PASS, Reason, Side, allow_all};
 use crate::frame::{ACK, FIN, RST, SYN, frame, tcp, udp};
-use crate::node::{Family, Node};
+use crate::node::{FAMILIES, Family, Node};
 
 /// How many packets a flood has, unless `BRIDGEWALL_FLOOD` says otherwise (see scripts/bench-flood).
 const FLOOD: usize = 200_000;
@@ -187,7 +188,7 @@ fn a_flood_ends_no_connection_and_starves_no_neighbour() {
     let packets = std::env::var("BRIDGEWALL_FLOOD").map_or(FLOOD, |number| {
         number.parse().expect("BRIDGEWALL_FLOOD is a number")
     });
-    for (family, packets) in [(Family::V4, packets), (Family::V6, packets.min(FLOOD))] {
+    for family in FAMILIES {
         let firewall = large();
         let friends = Friends::new(&firewall, family);
         for ports in idle_ports() {
@@ -225,17 +226,30 @@ fn a_flood_ends_no_connection_and_starves_no_neighbour() {
             processor_time() - before
         );
         println!(
-            "{family:?}: {packets} packets in {seconds:.1} s ({:.0} a second), {} refused; of {tried} \
-             new connections of a neighbour {failed} failed; {idle} of {IDLE} idle ones work",
+            "{family:?}: {packets} packets in {seconds:.1} s ({:.0} a second); of {tried} new \
+             connections of a neighbour {:.3} % succeeded; {idle} of {IDLE} idle ones work",
             packets as f64 / seconds,
+            100.0 - 100.0 * failed as f64 / tried as f64,
+        );
+        println!(
+            "{family:?}: the flooder's account holds {} of {}, and {} packets found no room there",
+            accounts.held[0][0],
+            Limits::default().new_flows_per_endpoint,
             accounts.refused[0][0],
         );
+        for (reason, count) in firewall.counted_drops() {
+            let name = observe::Reason::from_raw(reason.0).map(observe::Reason::name);
+            println!("{family:?}: {count} dropped: {}", name.unwrap_or_default());
+        }
         assert_eq!(idle, IDLE, "every idle connection still works");
         assert!(failed * 1_000 <= tried, "{failed} of {tried} failed");
         let quota = Limits::default().new_flows_per_endpoint;
         assert!(accounts.held[0][0] <= quota, "{accounts:?}");
         assert!(accounts.refused[0][0] > 0, "the flood found no limit");
         assert_eq!(firewall.accounts(Node::B.number()).refused, [[0; 2]; 2]);
+        let counted = firewall.counted_drops();
+        let quota = (Reason::DROP_FLOW_QUOTA, accounts.refused[0][0]);
+        assert!(counted.contains(&quota), "{counted:?}");
         firewall.assert_counted();
     }
 }

@@ -7,21 +7,35 @@ use crate::frame::{
 };
 use crate::node::{FAMILIES, Family, Node};
 
+/// Many times what one endpoint has places for.
+const FLOOD: u16 = 1_000;
+
 /// One fragment of a packet from A to B.
 fn fragment(family: Family, id: u16, offset: u16, more: bool, payload: &Payload) -> Vec<u8> {
+    fragment_between((Node::A, Node::B), family, id, offset, more, payload)
+}
+
+fn fragment_between(
+    (from, to): (Node, Node),
+    family: Family,
+    id: u16,
+    offset: u16,
+    more: bool,
+    payload: &Payload,
+) -> Vec<u8> {
     match family {
         Family::V4 => {
             let ip = Ipv4 {
                 id,
                 offset,
                 more_fragments: more,
-                ..Ipv4::new(Node::A.v4(), Node::B.v4())
+                ..Ipv4::new(from.v4(), to.v4())
             };
-            frame_v4(Node::A, Node::B, &ip, payload)
+            frame_v4(from, to, &ip, payload)
         }
         Family::V6 => {
-            let ip = Ipv6::new(Node::A.v6(), Node::B.v6()).fragment(id.into(), offset, more);
-            frame_v6(Node::A, Node::B, &ip, payload)
+            let ip = Ipv6::new(from.v6(), to.v6()).fragment(id.into(), offset, more);
+            frame_v6(from, to, &ip, payload)
         }
     }
 }
@@ -191,19 +205,8 @@ fn receiver_follows_fragments_too() {
     for family in FAMILIES {
         let firewall = Firewall::new();
         firewall.set_rules(Side::Ingress, Node::B, Node::World, &[allow_all(1)]);
-        let from_world = |offset, more, payload: &Payload| match family {
-            Family::V4 => {
-                let ip = Ipv4 {
-                    offset,
-                    more_fragments: more,
-                    ..Ipv4::new(Node::World.v4(), Node::B.v4())
-                };
-                frame_v4(Node::World, Node::B, &ip, payload)
-            }
-            Family::V6 => {
-                let ip = Ipv6::new(Node::World.v6(), Node::B.v6()).fragment(9, offset, more);
-                frame_v6(Node::World, Node::B, &ip, payload)
-            }
+        let from_world = |offset, more, payload: &Payload| {
+            fragment_between((Node::World, Node::B), family, 9, offset, more, payload)
         };
         firewall
             .to(Node::B, &from_world(24, false, &rest(17, 9)), 0)
@@ -214,6 +217,66 @@ fn receiver_follows_fragments_too() {
         firewall
             .to(Node::B, &from_world(24, false, &rest(17, 9)), 0)
             .passes("last");
+    }
+}
+
+#[test]
+fn a_flood_of_fragments_makes_nobody_elses_be_forgotten() {
+    let own = u16::MAX;
+    let first = |ends, family, id| fragment_between(ends, family, id, 0, true, &first_udp(53));
+    let last = |ends, family| fragment_between(ends, family, own, 24, false, &rest(17, 9));
+    for family in FAMILIES {
+        let firewall = Firewall::new();
+        firewall.open_to(Node::B, Node::A);
+        for sender in [Node::World, Node::C] {
+            firewall.set_rules(Side::Ingress, Node::B, sender, &[allow_all(1)]);
+        }
+        let out = (Node::B, Node::World);
+        let back = (Node::World, Node::B);
+        firewall
+            .from(Node::B, &first(out, family, own))
+            .passes("first, of what B sends");
+        for id in 0..FLOOD {
+            firewall
+                .to(Node::B, &first(back, family, id), 0)
+                .passes("from outside");
+        }
+        firewall
+            .to(Node::B, &first(back, family, own), 0)
+            .passes("first, of what B receives");
+        for id in 0..FLOOD {
+            firewall
+                .from(Node::A, &first((Node::A, Node::B), family, id))
+                .passes("from a neighbour");
+            let ends = (Node::C, Node::B);
+            firewall
+                .to(Node::B, &first(ends, family, id), Node::C.number())
+                .passes("from a neighbour on another bridge");
+        }
+        firewall
+            .from(Node::B, &last(out, family))
+            .passes("last, of what B sends");
+        firewall
+            .to(Node::B, &last(back, family), 0)
+            .passes("last, of what B receives");
+    }
+}
+
+#[test]
+fn an_endpoint_may_have_eight_datagrams_on_the_way_at_once_and_remembers_no_more_than_its_share() {
+    for family in FAMILIES {
+        let firewall = dns_only();
+        let passes = |id, offset, more, payload: &Payload| {
+            let frame = fragment(family, id, offset, more, payload);
+            matches!(firewall.from(Node::A, &frame), Outcome::Passed { .. })
+        };
+        for round in 0..200_u16 {
+            let ids = round * 8..round * 8 + 8;
+            assert!(ids.clone().all(|id| passes(id, 0, true, &first_udp(53))));
+            assert!(ids.clone().all(|id| passes(id, 24, false, &rest(17, 9))));
+        }
+        let known = (0..1600).filter(|&id| passes(id, 24, false, &rest(17, 9)));
+        assert_eq!(known.count(), 128);
     }
 }
 

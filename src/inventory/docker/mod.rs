@@ -8,6 +8,8 @@
 //! container comes from the lists; the details are asked for on the side, to confirm.
 
 mod answers;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod ports;
 mod session;
 mod table;
@@ -23,6 +25,8 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 
+#[cfg(fuzzing)]
+pub use fuzzing::view_of;
 pub use transport::{ApiVersion, DockerError};
 pub use view::{Attachment, Container, DockerNetwork, DockerView, Sandbox, Sharer, Unprotected};
 

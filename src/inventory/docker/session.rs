@@ -136,10 +136,38 @@ impl From<DockerError> for End {
 
 /// What has to be asked for anew.
 #[derive(Default)]
-struct Todo {
+pub(super) struct Todo {
     everything: bool,
-    networks: BTreeSet<String>,
-    containers: BTreeSet<String>,
+    pub networks: BTreeSet<String>,
+    pub containers: BTreeSet<String>,
+}
+
+impl Todo {
+    /// Notes whom an event is about; a life that began or ended is known at once.
+    pub fn note(&mut self, event: &Event, table: &mut Table) {
+        let actor = event.actor.as_ref().and_then(|actor| actor.id.as_deref());
+        let Some(id) = actor.filter(|id| is_id(id)) else {
+            return;
+        };
+        match (event.kind.as_deref(), event.action.as_deref()) {
+            (Some("network"), _) => {
+                self.networks.insert(id.to_owned());
+                // Its published ports may lead through another network now.
+                let attributes = event.actor.as_ref().and_then(|a| a.attributes.as_ref());
+                let container = attributes.and_then(|attributes| attributes.get("container"));
+                let container = container.filter(|container| is_id(container));
+                self.containers.extend(container.cloned());
+            }
+            (Some("container"), Some("start" | "die" | "restart")) => {
+                table.new_life(id);
+                self.containers.insert(id.to_owned());
+            }
+            (Some("container"), Some("create" | "rename" | "update" | "destroy")) => {
+                self.containers.insert(id.to_owned());
+            }
+            _ => {}
+        }
+    }
 }
 
 /// One connection's worth.
@@ -220,28 +248,7 @@ impl<S: Fn(Trigger) -> ControlFlow<()>> Session<'_, S> {
     /// Notes what an event makes worth asking.
     fn note(&mut self, event: &Event) {
         self.last_event = self.last_event.max(event.time_nano);
-        let actor = event.actor.as_ref().and_then(|actor| actor.id.as_deref());
-        let Some(id) = actor.filter(|id| is_id(id)) else {
-            return;
-        };
-        match (event.kind.as_deref(), event.action.as_deref()) {
-            (Some("network"), _) => {
-                self.todo.networks.insert(id.to_owned());
-                // Its published ports may lead through another network now.
-                let attributes = event.actor.as_ref().and_then(|a| a.attributes.as_ref());
-                let container = attributes.and_then(|attributes| attributes.get("container"));
-                let container = container.filter(|container| is_id(container));
-                self.todo.containers.extend(container.cloned());
-            }
-            (Some("container"), Some("start" | "die" | "restart")) => {
-                self.table.new_life(id);
-                self.todo.containers.insert(id.to_owned());
-            }
-            (Some("container"), Some("create" | "rename" | "update" | "destroy")) => {
-                self.todo.containers.insert(id.to_owned());
-            }
-            _ => {}
-        }
+        self.todo.note(event, &mut self.table);
     }
 
     async fn catch_up(&mut self, engine: &Engine) -> Result<(), DockerError> {

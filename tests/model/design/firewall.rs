@@ -8,7 +8,7 @@ use bridgewall::state::numbers::EndpointNumber;
 
 use super::Reason;
 use super::connections::{Connections, End, Opening, Timeouts, is_icmp_answer, is_syn, may_open};
-use super::fragments::Fragments;
+use super::fragments::{Fragments, Keeper};
 use super::frame::{self, ARP, Headers, Kind, check_addresses, is_link_local};
 use super::link;
 use super::neighbour;
@@ -135,7 +135,8 @@ impl Firewall {
         if frame::kind(frame) == ARP {
             return passed(endpoint as u16);
         }
-        self.examine(frame, link, |firewall, headers| {
+        let kept = Keeper::Sender(endpoint);
+        self.examine(frame, kept, |firewall, headers| {
             link::check_authority(headers)?;
             firewall.check_discovery(headers, link)?;
             if link::is_sent_upkeep(headers) {
@@ -181,7 +182,11 @@ impl Firewall {
                 Ok(_) => refused(Reason::DROP_ARP),
             };
         }
-        self.examine(frame, link, |firewall, headers| {
+        let kept = match mark {
+            0 => Keeper::Receiver(endpoint),
+            sender => Keeper::Sender(sender.into()),
+        };
+        self.examine(frame, kept, |firewall, headers| {
             let upkeep = link::is_received_upkeep(headers);
             if link::is_neighbour_discovery(headers) {
                 if !upkeep {
@@ -215,13 +220,13 @@ impl Firewall {
     fn examine(
         &mut self,
         frame: &[u8],
-        link: u32,
+        kept: Keeper,
         judge: impl FnOnce(&mut Self, &Headers) -> Result<Answer, Reason>,
     ) -> Answer {
         let read = frame::read(frame).and_then(|kind| match kind {
             Kind::Arp => unreachable!("ARP was seen to before"),
             Kind::Packet(mut headers) => {
-                self.fragments.follow(&mut headers, link, self.now)?;
+                self.fragments.follow(&mut headers, kept, self.now)?;
                 Ok(headers)
             }
         });

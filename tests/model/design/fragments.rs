@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::Reason;
-use super::frame::{ETHERNET, Fragment, Headers, is_link_local};
+use super::frame::{ETHERNET, Fragment, Headers};
 use super::link::is_neighbour_discovery;
 use super::transport::{self, ACK};
 
@@ -13,14 +13,24 @@ const TIMEOUT: u64 = 30;
 
 const LONGEST_PACKET: usize = 65535;
 
+/// Whose first fragments are kept together: "those of each endpoint apart, and those that others send to
+/// it apart from these".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Keeper {
+    /// What this endpoint sends, wherever it is seen.
+    Sender(u32),
+    /// What comes to this endpoint from no endpoint.
+    Receiver(u32),
+}
+
 /// Which datagram a fragment is of. In IPv6 the protocol is no part of that (RFC 8200, 4.5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Datagram {
+    kept: Keeper,
     source: IpAddr,
     destination: IpAddr,
     id: u32,
     protocol: Option<u8>,
-    link: Option<u32>,
 }
 
 /// What the first fragment said.
@@ -37,18 +47,17 @@ pub struct Fragments(HashMap<Datagram, First>);
 
 impl Fragments {
     /// Lets a later fragment speak as its first one did.
-    pub fn follow(&mut self, headers: &mut Headers, link: u32, now: u64) -> Result<(), Reason> {
+    pub fn follow(&mut self, headers: &mut Headers, kept: Keeper, now: u64) -> Result<(), Reason> {
         let Some(fragment) = headers.fragment else {
             return Ok(());
         };
         check(headers, fragment)?;
-        let of_link = is_link_local(headers.source) || is_link_local(headers.destination);
         let datagram = Datagram {
+            kept,
             source: headers.source,
             destination: headers.destination,
             id: fragment.id,
             protocol: (!headers.is_v6()).then_some(headers.protocol),
-            link: of_link.then_some(link),
         };
         if fragment.offset > 0 {
             return self.recall(&datagram, headers, fragment, now);

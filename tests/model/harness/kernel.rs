@@ -231,11 +231,14 @@ impl Kernel {
 
     /// Time passes.
     pub fn wait(&self, seconds: u64) {
+        let earlier = |time: &mut u64| *time = time.wrapping_sub(seconds * 1_000_000_000);
         self.maps
-            .age("flows", seconds, |flow: &mut abi::flow| &mut flow.last_seen);
+            .change("flows", |flow: &mut abi::flow| earlier(&mut flow.last_seen));
         self.maps
-            .age("fragments", seconds, |first: &mut abi::fragment| {
-                &mut first.seen
+            .change("fragments", |set: &mut abi::fragment_set| {
+                set.fragments
+                    .iter_mut()
+                    .for_each(|first| earlier(&mut first.seen));
             });
     }
 

@@ -52,8 +52,8 @@ impl Maps {
         }
     }
 
-    /// As if everything in a table had happened that much earlier.
-    pub fn age<V: Copy>(&self, map: &str, seconds: u64, time: impl Fn(&mut V) -> &mut u64) {
+    /// Changes every entry of a table.
+    pub fn change<V: Copy>(&self, map: &str, change: impl Fn(&mut V)) {
         let map = self.get(map);
         let keys: Vec<_> = map.keys().collect();
         for key in keys {
@@ -61,8 +61,7 @@ impl Maps {
                 continue;
             };
             let mut value: V = from_bytes(&bytes);
-            let time = time(&mut value);
-            *time = time.wrapping_sub(seconds * 1_000_000_000);
+            change(&mut value);
             map.update(&key, bytes_of(&value), MapFlags::ANY)
                 .expect("write an entry");
         }
