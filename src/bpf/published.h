@@ -74,13 +74,4 @@ static __always_inline __u32 published_selector(const struct headers *headers, _
 	return (__u32)headers->protocol << 16 | (found & 0xffff);
 }
 
-/* Whether that is so: then the container's own hook judges, after addresses are translated. */
-static __always_inline bool is_published(struct __sk_buff *skb, const struct headers *headers,
-					 bool replying, __u32 slot)
-{
-	struct listener listener = {};
-
-	return !find_published(skb, headers, replying, slot, &listener) && listener.party.identity;
-}
-
 #endif

@@ -128,7 +128,7 @@ static __always_inline bool quotes_untracked(struct __sk_buff *skb, const struct
 	bool arriving = packet->hook == HOOK_FROM_UPLINK;
 	struct party peer = {};
 
-	if (is_published(skb, quoted, arriving, packet->slot))
+	if (find_published(skb, quoted, arriving))
 		return true;
 	return !find_address(arriving ? &quoted->destination : &quoted->source, packet->bridge,
 			     packet->slot, &peer) &&

@@ -55,13 +55,13 @@ static __always_inline int read_uplink(struct __sk_buff *skb, struct packet *pac
 	return !reason || reason == DROP_ETHERTYPE || reason == DROP_VLAN ? NOT_CONCERNED : reason;
 }
 
-/* The rest of what all hooks look at before they judge. */
-static __always_inline int examine_uplink(struct packet *packet, int broken)
+/* The rest of what all hooks look at before they judge. `account`: where first fragments are kept. */
+static __always_inline int examine_uplink(struct packet *packet, int broken, __u32 account)
 {
 	if (broken)
 		return broken;
 	if (packet->headers.flags & HEADERS_FRAGMENT)
-		return follow_fragment(&packet->headers, packet->bridge);
+		return follow_fragment(&packet->headers, account);
 	return DROP_NONE;
 }
 
@@ -120,7 +120,7 @@ static __always_inline int judge_arriving(struct __sk_buff *skb, struct packet *
 		return reason;
 	if (packet->destination.identity != IDENTITY_HOST)
 		return NOT_CONCERNED;
-	reason = examine_uplink(packet, broken);
+	reason = examine_uplink(packet, broken, fragment_account(0, 0));
 	if (reason)
 		return reason;
 	if (is_uplink_upkeep(headers, true))
@@ -129,7 +129,7 @@ static __always_inline int judge_arriving(struct __sk_buff *skb, struct packet *
 		reason = check_addresses(headers);
 	if (reason)
 		return reason;
-	if (is_published(skb, headers, false, packet->slot))
+	if (find_published(skb, headers, false))
 		return NOT_CONCERNED;
 	reason = find_arriving_source(packet);
 	return reason ? reason : judge_packet(skb, packet);
@@ -175,10 +175,10 @@ static __always_inline int judge_leaving(struct __sk_buff *skb, struct packet *p
 	reason = find_leaving_source(skb, packet);
 	if (reason)
 		return reason;
-	reason = examine_uplink(packet, broken);
+	reason = examine_uplink(packet, broken, packet->source.endpoint);
 	if (reason)
 		return reason;
-	if (is_published(skb, headers, true, packet->slot))
+	if (find_published(skb, headers, true))
 		return NOT_CONCERNED;
 	if (headers->flags & HEADERS_GROUP && packet->flags & PACKET_FORWARDED)
 		return NOT_CONCERNED;
