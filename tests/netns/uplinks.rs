@@ -196,6 +196,8 @@ on_both_hooks! {
         let own = Stream::tcp(host, outside, sandbox.outside().sockets(81)[0]);
         let translated = Stream::tcp(web, outside, sandbox.outside().sockets(82)[0]);
         let incoming = Stream::tcp(outside, host, sandbox.host().sockets(83)[0]);
+        // Who accepts connections goes on to do so: that tells them from those of the host's own.
+        let _listener = Service::tcp(host, 83, "hello");
         daemon.edit(&policy(&["web"], CLOSED));
         eventually("the uplink is guarded", || uplink(&daemon)["attached"].as_str().map(drop));
         own.assert_flowing();
