@@ -122,6 +122,7 @@ impl Kernel {
             published: size("published"),
             endpoints: size("endpoints"),
             rules: size("rule_hits"),
+            management: size("management"),
         };
         Self {
             object,
