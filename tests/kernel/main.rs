@@ -8,7 +8,6 @@ mod refusal;
 mod states;
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bridgewall::config::Attach;

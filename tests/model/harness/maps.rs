@@ -175,7 +175,7 @@ impl Maps {
             }
             Operation::SetDenials(slot, entries) => {
                 for (number, denial) in entries {
-                    let lan = u32::from(number.0 >> 30 & 1);
+                    let lan = number.0 >> 30 & 1;
                     let index = number.0 << 2 | lan << 1 | slot.index() as u32;
                     let value = denial.map_or_else(abi::denial::default, |denial| abi::denial {
                         rule: denial.rule.0,
