@@ -13,10 +13,12 @@ use crate::inventory::model::MacAddress;
 use crate::policy::model::Pattern;
 
 mod limits;
+mod uplinks;
 
 use limits::within;
 pub use limits::{Limits, Timeouts};
 pub use read::ConfigError;
+pub use uplinks::{Allowance, Management, Remote, Uplinks, Xdp};
 
 /// Where the configuration is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/bridgewall/bridgewall.toml";
@@ -49,6 +51,10 @@ pub struct Config {
     /// Interfaces that are watched though they are not Docker's.
     #[serde(deserialize_with = "interfaces")]
     pub interfaces: Vec<Interface>,
+    /// The host's ways to the outside.
+    pub uplinks: Uplinks,
+    /// Who may always get in to manage the host.
+    pub management: Management,
     /// What there is room for.
     pub limits: Limits,
     /// When an idle connection is forgotten.
@@ -70,6 +76,8 @@ impl Default for Config {
             bridges: Bridges::default(),
             guard: Guard::default(),
             interfaces: Vec::new(),
+            uplinks: Uplinks::default(),
+            management: Management::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             events: Events::default(),

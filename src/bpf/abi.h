@@ -242,10 +242,26 @@ enum denial_flag {
 	    1, /* nor may anybody open a connection to there, so nothing can be an answer */
 };
 
+/* ---- Management -------------------------------------------------------------------------- */
+
+/* Who may reach which TCP port of the host whatever the policy says, by longest prefix; the length counts
+ * the 32 bits before the address too. */
+struct management_key {
+	__u32 prefix_length;
+	__be16 port;
+	__u16 _pad;
+	struct address address;
+};
+
+struct management {
+	__u32 allowed; /* 1 */
+};
+
 /* ---- The template's constants ------------------------------------------------------------ */
 
 enum endpoint_flag {
-	ENDPOINT_NAMED = 1, /* it is known whose interface this is; without it nothing passes */
+	ENDPOINT_NAMED = 1,  /* it is known whose interface this is; without it nothing passes */
+	ENDPOINT_UPLINK = 2, /* nobody's: the host's way to the world outside; the number is 0 */
 };
 
 /* Written into read-only data before a template is loaded, one template an interface. */
@@ -313,6 +329,8 @@ enum flow_flag {
 	FLOW_ANSWERED = 512,     /* both sides want it; it is counted so in its account */
 	FLOW_CLAIMED = 1024,     /* it is being removed, or becomes another: as good as none */
 	FLOW_PUBLISHED = 2048,   /* the target is reached through a port that the host publishes */
+	/* At an uplink: the opener only bears the host's address, and is judged elsewhere. */
+	FLOW_FORWARDED = 4096,
 };
 
 /*
@@ -338,7 +356,9 @@ struct flow {
 
 /* Who pays for a connection's entry: the endpoint that opens it, or the one that somebody outside or
  * the host itself opens it to. The two are counted apart, so that nobody outside can keep an endpoint
- * from opening connections. An account is an endpoint number, and ACCOUNT_RECEIVED for the latter. */
+ * from opening connections. An account is an endpoint number, and ACCOUNT_RECEIVED for the latter.
+ * With number 0, which is no endpoint's, ACCOUNT_RECEIVED is what the world opens to the host; what the
+ * host opens to the world is in nobody's account, and counts only among all. */
 enum account {
 	ACCOUNT_NUMBER = 0x7fff,
 	ACCOUNT_RECEIVED = 0x8000,
@@ -501,7 +521,10 @@ struct event {
 enum hook {
 	HOOK_FROM_ENDPOINT = 0,
 	HOOK_TO_ENDPOINT = 1,
-	HOOKS = 2,
+	HOOKS = 2, /* of an endpoint; the others are those of uplinks */
+	HOOK_FROM_UPLINK = 2,
+	HOOK_TO_UPLINK = 3,
+	HOOK_XDP = 4,
 };
 
 /* At most `burst` events a second, for each endpoint and reason. */
@@ -561,7 +584,9 @@ enum body {
 	BODY_FROM_ENDPOINT = 0,
 	BODY_TO_ENDPOINT = 1,
 	BODY_DROP = 2, /* counts and reports a drop that a template decided */
-	BODIES = 3,
+	BODY_FROM_UPLINK = 3,
+	BODY_TO_UPLINK = 4,
+	BODIES = 5,
 };
 
 /* ---- Layout ------------------------------------------------------------------------------ */
@@ -584,6 +609,8 @@ ASSERT_SIZE(shortcut, 16);
 ASSERT_SIZE(network_roots, 64);
 ASSERT_SIZE(network_node, 64);
 ASSERT_SIZE(denial, 8);
+ASSERT_SIZE(management_key, 24);
+ASSERT_OFFSET(management_key, address, 8);
 ASSERT_SIZE(endpoint_constants, 184);
 ASSERT_OFFSET(endpoint_constants, ipv6, 56);
 ASSERT_SIZE(flow_key, 44);

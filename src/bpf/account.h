@@ -23,6 +23,8 @@ static __always_inline __u32 paying_account(const struct packet *packet)
 {
 	if (packet->source.endpoint)
 		return packet->source.endpoint;
+	if (packet->hook == HOOK_TO_UPLINK)
+		return ACCOUNT_ALL;
 	return packet->destination.endpoint | ACCOUNT_RECEIVED;
 }
 
@@ -64,6 +66,17 @@ static __always_inline bool take(__u32 *held, __u32 room)
 	return false;
 }
 
+/* How many connections an account may have. What is no endpoint's leaves the endpoints their part: the
+ * world may open half of all to the host, and the host three quarters of all to the world. */
+static __always_inline __u32 room_of(__u32 account, __u32 stage)
+{
+	__u32 all = settings.flows[stage];
+
+	if (account & ACCOUNT_NUMBER)
+		return settings.flows_of_endpoint[stage];
+	return account == ACCOUNT_ALL ? all - all / 4 : all / 2;
+}
+
 /* Counts one more. Returns a drop reason where there is no room; says where little is left. */
 __noinline int charge(struct packet *packet, __u32 account, __u32 stage)
 {
@@ -78,7 +91,7 @@ __noinline int charge(struct packet *packet, __u32 account, __u32 stage)
 	all = find_accounts(ACCOUNT_ALL);
 	if (!own || !all)
 		return DROP_FLOW_INSERT;
-	own_room = settings.flows_of_endpoint[stage];
+	own_room = room_of(account, stage);
 	all_room = settings.flows[stage];
 	if (is_pressed(own->held[direction][stage], own_room) ||
 	    is_pressed(all->held[0][stage], all_room))
@@ -87,6 +100,8 @@ __noinline int charge(struct packet *packet, __u32 account, __u32 stage)
 		__sync_fetch_and_add(&own->refused[direction][stage], 1);
 		return DROP_FLOW_QUOTA;
 	}
+	if (account == ACCOUNT_ALL)
+		return DROP_NONE;
 	if (!take(&all->held[0][stage], all_room)) {
 		__sync_fetch_and_sub(&own->held[direction][stage], 1);
 		__sync_fetch_and_add(&all->refused[0][stage], 1);
@@ -102,7 +117,7 @@ static __always_inline void discharge(__u32 account, __u32 stage)
 	struct flow_accounts *all = find_accounts(ACCOUNT_ALL);
 
 	stage &= STAGES - 1;
-	if (own)
+	if (own && account != ACCOUNT_ALL)
 		__sync_fetch_and_sub(&own->held[direction_of(account)][stage], 1);
 	if (all)
 		__sync_fetch_and_sub(&all->held[0][stage], 1);
@@ -116,7 +131,7 @@ static __always_inline bool is_half_full(__u32 status)
 	struct flow_accounts *all = find_accounts(ACCOUNT_ALL);
 
 	return !own || !all ||
-	       own->held[direction_of(account)][stage] > settings.flows_of_endpoint[stage] / 2 ||
+	       own->held[direction_of(account)][stage] > room_of(account, stage) / 2 ||
 	       all->held[0][stage] > settings.flows[stage] / 2;
 }
 

@@ -21,8 +21,10 @@
 #include "parse.h"
 #include "sender.h"
 #include "shortcut.h"
+#include "uplink.h"
 #include "upkeep.h"
 #include "verdict.h"
+#include "xdp.h"
 
 /* ---- Templates --------------------------------------------------------------------------- */
 
@@ -68,25 +70,49 @@ int to_endpoint(struct __sk_buff *skb)
 	return refuse(skb, reason);
 }
 
+SEC("tc")
+int from_uplink(struct __sk_buff *skb)
+{
+	hand_over(skb, HOOK_FROM_UPLINK);
+	bpf_tail_call(skb, &bodies, BODY_FROM_UPLINK);
+	return refuse(skb, DROP_BODY_MISSING);
+}
+
+SEC("tc")
+int to_uplink(struct __sk_buff *skb)
+{
+	hand_over(skb, HOOK_TO_UPLINK);
+	bpf_tail_call(skb, &bodies, BODY_TO_UPLINK);
+	return refuse(skb, DROP_BODY_MISSING);
+}
+
 /* ---- Bodies ------------------------------------------------------------------------------ */
 
 /* One look at `active`, for the whole of this packet. Returns a drop reason. */
-static __always_inline int begin(struct __sk_buff *skb, struct packet *packet)
+static __always_inline int find_policy(struct packet *packet)
 {
-	__u32 zero = 0, number = skb->cb[HANDOVER_ENDPOINT];
-	struct endpoint *endpoint;
-	__u64 *judging;
+	__u32 zero = 0;
+	__u64 *judging = bpf_map_lookup_elem(&active, &zero);
 
-	packet->endpoint = number;
-	packet->ifindex = skb->ifindex;
-	judging = bpf_map_lookup_elem(&active, &zero);
 	if (!judging)
 		return DROP_IDENTITY_MISSING;
 	packet->generation = *(volatile __u64 *)judging;
 	packet->slot = packet->generation & 1;
 	packet->generation >>= 1;
+	return packet->generation ? DROP_NONE : DROP_IDENTITY_MISSING;
+}
+
+static __always_inline int begin(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 number = skb->cb[HANDOVER_ENDPOINT];
+	struct endpoint *endpoint;
+
+	packet->endpoint = number;
+	packet->ifindex = skb->ifindex;
+	if (find_policy(packet))
+		return DROP_ENDPOINT_UNKNOWN;
 	endpoint = bpf_map_lookup_elem(&endpoints, &number);
-	if (!packet->generation || !endpoint || !endpoint->identity[packet->slot & 1])
+	if (!endpoint || !endpoint->identity[packet->slot & 1])
 		return DROP_ENDPOINT_UNKNOWN;
 	packet->bridge = endpoint->bridge ? endpoint->bridge : endpoint->ifindex;
 	return DROP_NONE;
@@ -186,6 +212,59 @@ int to_endpoint_body(struct __sk_buff *skb)
 	if (reason)
 		return drop(skb, &packet, reason);
 	return pass(skb, packet.endpoint, HOOK_TO_ENDPOINT);
+}
+
+/* At an uplink there is no endpoint, and link-local addresses are known by it. */
+static __always_inline int begin_uplink(struct __sk_buff *skb, struct packet *packet)
+{
+	packet->ifindex = skb->ifindex;
+	packet->bridge = skb->ifindex;
+	return find_policy(packet);
+}
+
+static __always_inline int finish_uplink(struct __sk_buff *skb, struct packet *packet, int reason)
+{
+	if (packet->flags & PACKET_PRESSED)
+		make_room();
+	if (reason > DROP_NONE)
+		return drop(skb, packet, reason);
+	return pass(skb, 0, packet->hook);
+}
+
+SEC("tc")
+int from_uplink_body(struct __sk_buff *skb)
+{
+	struct packet packet = {.hook = HOOK_FROM_UPLINK};
+	int reason = begin_uplink(skb, &packet);
+
+	if (!reason)
+		reason = judge_arriving(skb, &packet);
+	return finish_uplink(skb, &packet, reason);
+}
+
+SEC("tc")
+int to_uplink_body(struct __sk_buff *skb)
+{
+	struct packet packet = {.hook = HOOK_TO_UPLINK};
+	int reason = begin_uplink(skb, &packet);
+
+	if (!reason)
+		reason = judge_leaving(skb, &packet);
+	return finish_uplink(skb, &packet, reason);
+}
+
+/* Before everything else on an uplink, where it has a place. The kernel may hand it frames in pieces. */
+SEC("xdp.frags")
+int uplink_xdp(struct xdp_md *context)
+{
+	struct packet packet = {.hook = HOOK_XDP};
+	int reason;
+
+	packet.ifindex = context->ingress_ifindex;
+	packet.bridge = context->ingress_ifindex;
+	find_policy(&packet);
+	reason = judge_frame(context, &packet);
+	return reason ? drop_frame(context, &packet, reason) : XDP_PASS;
 }
 
 /* Counts and reports what a template has refused. */

@@ -45,7 +45,9 @@ static __always_inline void count_traffic(__u32 endpoint, __u32 hook, bool dropp
 {
 	struct endpoint_counters *traffic = bpf_map_lookup_elem(&endpoint_traffic, &endpoint);
 
-	if (!traffic || hook >= HOOKS)
+	/* Uplinks share the entry of number 0: what comes in there, and what goes out. */
+	hook &= HOOKS - 1;
+	if (!traffic)
 		return;
 	add_to(dropped ? &traffic->dropped[hook] : &traffic->passed[hook], bytes);
 }
@@ -118,23 +120,22 @@ static __always_inline void fill_event(struct event *event, const struct packet 
 	__builtin_memset(event->_pad, 0, sizeof(event->_pad));
 }
 
-__noinline int report(struct __sk_buff *skb, const struct packet *packet, __u32 verdict,
-		      __u32 reason)
+/* An event that lacks nothing but the packet's bytes; NULL where it is over the limit, or there is no
+ * room: then it is counted. */
+static __always_inline struct event *begin_event(const struct packet *packet, __u32 length,
+						 __u32 verdict, __u32 reason)
 {
 	__u32 limited = verdict >= VERDICT_DROP ? reason : DROP_REASONS + verdict;
-	__u32 length = skb->len, last;
 	struct event *event;
 
-	if (!packet)
-		return 0;
 	if (!within_limit(packet->endpoint, limited)) {
 		count_lost(EVENT_LOST_LIMITED);
-		return 0;
+		return NULL;
 	}
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count_lost(EVENT_LOST_FULL);
-		return 0;
+		return NULL;
 	}
 	fill_event(event, packet);
 	event->packet_length = length;
@@ -142,14 +143,27 @@ __noinline int report(struct __sk_buff *skb, const struct packet *packet, __u32 
 	event->reason = reason;
 	if (verdict == VERDICT_ALLOW)
 		event->flags |= EVENT_ALLOWED_NEW;
-
 	__builtin_memset(event->bytes, 0, sizeof(event->bytes));
+	event->byte_count = 0;
+	return event;
+}
+
+__noinline int report(struct __sk_buff *skb, const struct packet *packet, __u32 verdict,
+		      __u32 reason)
+{
+	__u32 length = skb->len, last;
+	struct event *event;
+
+	if (!packet)
+		return 0;
+	event = begin_event(packet, length, verdict, reason);
+	if (!event)
+		return 0;
 	if (length > sizeof(event->bytes))
 		length = sizeof(event->bytes);
 	/* Counted from 0, so that the verifier of 6.1 sees that something is read. */
 	last = length - 1;
 	barrier_var(last);
-	event->byte_count = 0;
 	if (last < sizeof(event->bytes)) {
 		if (!bpf_skb_load_bytes(skb, 0, event->bytes, last + 1))
 			event->byte_count = last + 1;

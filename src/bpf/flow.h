@@ -152,6 +152,12 @@ static __always_inline bool is_party(const struct __sk_buff *skb, const struct p
 	__u32 source = replying ? flow->target : flow->opener;
 	__u32 destination = replying ? flow->opener : flow->target;
 
+	/* Who sends by an uplink is known; what arrives there comes from outside, whoever the entry is
+	 * of, and no endpoint's hook has entries between an address of the host and one outside. */
+	if (packet->hook == HOOK_TO_UPLINK)
+		return source == packet->source.endpoint;
+	if (packet->hook == HOOK_FROM_UPLINK)
+		return true;
 	if (packet->hook == HOOK_FROM_ENDPOINT)
 		return source == packet->endpoint;
 	if (destination != packet->endpoint)
@@ -211,7 +217,7 @@ static __always_inline enum following follow_flow(struct __sk_buff *skb, struct 
 	/* The same question with another code, which the key does not tell. */
 	if (!replying && is_icmp(headers) && selector_of(headers) != flow->selector)
 		return APART;
-	if (flow->generation != packet->generation) {
+	if (flow->generation != packet->generation && !(status & FLOW_FORWARDED)) {
 		int again = judge_again(skb, packet, headers, flow, replying);
 
 		if (again == PARTIES_CHANGED)
@@ -304,6 +310,8 @@ static __always_inline __u32 opening_status(const struct packet *packet, bool so
 		status |= FLOW_SAME_BRIDGE;
 	if (packet->flags & PACKET_PUBLISHED)
 		status |= FLOW_PUBLISHED;
+	if (packet->flags & PACKET_FORWARDED)
+		status |= FLOW_FORWARDED;
 	return status;
 }
 

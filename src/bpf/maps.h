@@ -108,6 +108,14 @@ struct {
 	__type(value, struct shortcut);
 } shortcuts SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 256);
+	__type(key, struct management_key);
+	__type(value, struct management);
+} management SEC(".maps");
+
 /* ---- Flows: written by the programs alone. ------------------------------------------------ */
 
 /* Connections, new and answered. It never evicts: how many of each there may be, in all and of each

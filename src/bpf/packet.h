@@ -44,9 +44,11 @@ struct party {
 #define PACKET_LOG       1u  /* a rule asks for an event */
 #define PACKET_JUDGED    2u  /* `rule`, `verdict` and `side` say something */
 #define PACKET_REPLYING  4u  /* it goes from the connection's target to its opener */
-#define PACKET_PRESSED   16u /* it opened a connection where little room is left */
 #define PACKET_TELL      8u  /* judged again, and only audit mode lets it pass */
+#define PACKET_PRESSED   16u /* it opened a connection where little room is left */
 #define PACKET_PUBLISHED 32u /* its destination is reached through a port that the host publishes */
+#define PACKET_FORWARDED                                                                           \
+	64u /* leaves by an uplink with the host's address, and is not the host's own */
 
 struct packet {
 	__u64 generation;
@@ -66,6 +68,12 @@ struct packet {
 	__u8 flags; /* PACKET_* */
 	__u8 _pad[2];
 };
+
+/* Whether this is an uplink's hook, which judges for the host. */
+static __always_inline bool is_at_uplink(const struct packet *packet)
+{
+	return packet->hook >= HOOKS;
+}
 
 /* A later fragment has no transport header of its own. */
 static __always_inline bool is_later_fragment(const struct headers *headers)

@@ -113,6 +113,27 @@ __noinline int find_step(struct policy_key *key, __u32 selector, struct policy_s
 	return DROP_NONE;
 }
 
+/* Whether one side of the host has nothing to say about anything to do with this peer. */
+static __noinline bool is_open_side(__u32 slot, __u32 side, __u32 peer)
+{
+	struct policy_key key = {
+	    .slot = slot, .side = side, .subject = IDENTITY_HOST, .peer = peer};
+	struct policy_step *step;
+	struct step_list list;
+
+	if (!find_list(&key, &list) || list.count != 1)
+		return false;
+	step = bpf_map_lookup_elem(&steps, &list.first);
+	return step && step->verdict == VERDICT_ALLOW && !(step->flags & STEP_LOG);
+}
+
+/* Whether the host may open anything to this peer and this peer anything to the host: then there is
+ * nothing to remember about their connections. */
+__noinline int is_open_to_host(__u32 slot, __u32 peer)
+{
+	return is_open_side(slot, SIDE_INGRESS, peer) && is_open_side(slot, SIDE_EGRESS, peer);
+}
+
 /* One side's opinion, where it has one: the world is nobody's subject. */
 static __always_inline int judge_side(struct packet *packet, __u32 side, __u32 subject, __u32 peer,
 				      __u32 selector, struct policy_step *step)

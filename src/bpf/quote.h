@@ -20,6 +20,9 @@
 #include "maps.h"
 #include "mark.h"
 #include "packet.h"
+#include "peer.h"
+#include "policy.h"
+#include "published.h"
 #include "transport.h"
 
 /* What the error is about. Anything that a genuine sender would not quote is refused. */
@@ -61,6 +64,9 @@ static __always_inline bool is_entitled(const struct __sk_buff *skb, const struc
 	__u32 other = replying ? flow->opener : flow->target;
 	__u32 other_is_host = replying ? FLOW_OPENER_HOST : FLOW_TARGET_HOST;
 
+	/* Between the host and the world, any router on the way. */
+	if (is_at_uplink(packet))
+		return true;
 	if (packet->hook == HOOK_FROM_ENDPOINT)
 		return flow->opener == packet->endpoint || flow->target == packet->endpoint;
 	if (receiver != packet->endpoint)
@@ -99,7 +105,7 @@ static __always_inline bool quotes_live_flow(struct __sk_buff *skb, struct packe
 	/* It was refused, and only TCP has to remember that. */
 	if (!flow->generation && quoted->protocol != IPPROTO_TCP)
 		return false;
-	if (flow->generation == packet->generation)
+	if (flow->generation == packet->generation || status & FLOW_FORWARDED)
 		return true;
 	if (judge_again(skb, packet, quoted, flow, replying)) {
 		/* That was said of the connection; the error is judged on its own. */
@@ -114,6 +120,21 @@ static __always_inline bool quotes_live_flow(struct __sk_buff *skb, struct packe
 	return true;
 }
 
+/* Connections through an uplink of which there are no entries: of published ports, which the endpoint's
+ * own hook judges, and with peers that the host's policy leaves alone. */
+static __always_inline bool quotes_untracked(struct __sk_buff *skb, const struct packet *packet,
+					     const struct headers *quoted)
+{
+	bool arriving = packet->hook == HOOK_FROM_UPLINK;
+	struct party peer = {};
+
+	if (find_published(skb, quoted, arriving))
+		return true;
+	return !find_address(arriving ? &quoted->destination : &quoted->source, packet->bridge,
+			     packet->slot, &peer) &&
+	       is_open_to_host(packet->slot, peer.identity);
+}
+
 /* Returns a drop reason, and whether the error belongs to a live connection. */
 __noinline int follow_error(struct __sk_buff *skb, struct packet *packet, __u32 *live)
 {
@@ -124,7 +145,8 @@ __noinline int follow_error(struct __sk_buff *skb, struct packet *packet, __u32 
 		return DROP_ICMP_ERROR;
 	reason = parse_quote(skb, &packet->headers, &quoted);
 	if (!reason)
-		*live = quotes_live_flow(skb, packet, &quoted);
+		*live = quotes_live_flow(skb, packet, &quoted) ||
+			(is_at_uplink(packet) && quotes_untracked(skb, packet, &quoted));
 	return reason;
 }
 

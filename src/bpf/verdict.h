@@ -13,6 +13,7 @@
 #include "abi.h"
 #include "events.h"
 #include "flow.h"
+#include "host.h"
 #include "icmp.h"
 #include "mark.h"
 #include "maps.h"
@@ -42,6 +43,8 @@ __noinline int find_parties(struct __sk_buff *skb, struct packet *packet)
 
 	if (!packet)
 		return DROP_IDENTITY_MISSING;
+	if (is_at_uplink(packet))
+		return DROP_NONE; /* found already */
 	if (packet->hook == HOOK_FROM_ENDPOINT) {
 		reason = find_endpoint(packet->endpoint, packet->slot, &packet->source);
 		if (reason)
@@ -204,6 +207,8 @@ __noinline int judge_connection(struct __sk_buff *skb, struct packet *packet)
 				return confirm_flow(packet, flow);
 			return DROP_NONE;
 		case REFUSED:
+			if (is_at_uplink(packet) && is_managed(packet))
+				return DROP_NONE;
 			/* A refused TCP connection stays known as such: the other end's next
 			 * segment must not pick it up the other way round. */
 			count_rules(skb, packet);
@@ -216,11 +221,21 @@ __noinline int judge_connection(struct __sk_buff *skb, struct packet *packet)
 		}
 	}
 
+	if (is_at_uplink(packet) && is_exempt(packet))
+		return DROP_NONE;
+	if (packet->flags & PACKET_FORWARDED) {
+		if (apart || !may_open(headers))
+			return DROP_NONE;
+		packet->selector = selector_of(headers);
+		return store_flow(packet, &key, flow, source_is_low);
+	}
 	if (!may_open(headers))
 		return DROP_NO_FLOW;
 	reason = judge_request(skb, packet, JUDGE_BOTH);
 	if (reason)
-		return reason;
+		return packet->hook == HOOK_FROM_UPLINK && is_older(skb, headers, reason)
+			   ? DROP_NONE
+			   : reason;
 	if (!apart) {
 		reason = store_flow(packet, &key, flow, source_is_low);
 		if (reason)

@@ -1,6 +1,7 @@
 //! The command line: one file a verb. Exit codes: 0 fine; 1 the answer is no; 2 wrong use or a bad
 //! policy; 3 the daemon or the kernel cannot be reached or used.
 
+mod apply;
 mod check;
 mod doctor;
 mod explain;
@@ -34,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   bridgewall check                      is the policy file valid?
   bridgewall reload                     enforce it now
+  bridgewall apply --confirm 60 FILE    try another one, and get back if it locks you out
   bridgewall status                     is everything enforced?
   bridgewall doctor                     what is wrong, and what to do about it
   bridgewall monitor --drops            what is dropped, as it happens, and why
@@ -95,6 +97,10 @@ enum Verb {
     Check(check::Check),
     /// Have the daemon read its policy again, now
     Reload(reload::Reload),
+    /// Enforce a policy for a while, unless it is confirmed
+    Apply(apply::Apply),
+    /// Keep the policy that was applied, or put the one before back
+    Confirm(apply::Confirm),
     /// Show whether everything that should be enforced is
     Status(status::Status),
     /// List what the daemon knows
@@ -134,6 +140,8 @@ pub fn main() -> ExitCode {
         Verb::Run(run) => run.run(&global),
         Verb::Check(check) => check.run(&global, &mut output),
         Verb::Reload(reload) => reload.run(&global, &mut output),
+        Verb::Apply(apply) => apply.run(&global, &mut output),
+        Verb::Confirm(confirm) => confirm.run(&global, &mut output),
         Verb::Status(status) => status.run(&global, &mut output),
         Verb::List(list) => list.run(&global, &mut output),
         Verb::Monitor(monitor) => monitor.run(&global, &mut output),

@@ -110,6 +110,7 @@ fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
     }
     guard(&mut page, report);
     bridges(&mut page, report);
+    uplinks(&mut page, report);
     docker(&mut page, report);
     flows(&mut page, report);
     drops(&mut page, report);
@@ -117,6 +118,35 @@ fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
     troubles(&mut page, &report.troubles);
     memory(&mut page, &report.maps);
     page.text
+}
+
+fn uplinks(page: &mut Page, report: &StatusReport) {
+    let mut title = "uplinks";
+    for uplink in &report.uplinks {
+        let host = match (&uplink.attached, uplink.judges) {
+            (Some(mode), _) => format!("the host's policy by {mode}"),
+            (None, true) => page.painted(
+                AnsiColor::Red.on_default(),
+                "the host's policy is not enforced",
+            ),
+            (None, false) => "no policy for the host".to_owned(),
+        };
+        let why = uplink.xdp_reason.as_deref();
+        let why = why.map_or_else(String::new, |why| format!(" ({})", printable(why)));
+        let text = format!(
+            "{}: {host}, XDP {}{why}",
+            printable(&uplink.interface),
+            uplink.xdp.name()
+        );
+        page.line(title, &text);
+        title = "";
+    }
+    if !report.management.allowed.is_empty() {
+        page.line("management", "always allowed:");
+        for allowed in &report.management.allowed {
+            page.line("", allowed);
+        }
+    }
 }
 
 fn policy(page: &mut Page, report: &StatusReport, now: UnixTime) {
@@ -132,6 +162,16 @@ fn policy(page: &mut Page, report: &StatusReport, now: UnixTime) {
             policy.revision, policy.generation
         ),
     );
+    if let Some(trial) = report.trial {
+        let left = duration(now.age(trial.ends_at));
+        page.line(
+            "",
+            &format!(
+                "waits for `bridgewall confirm {}`, {left} more",
+                trial.revision
+            ),
+        );
+    }
     page.line(
         "",
         &format!(

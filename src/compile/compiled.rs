@@ -144,6 +144,39 @@ impl Compiled {
         &self.world.trees
     }
 
+    /// Whether the host's own policy may refuse or report anything between it and the world. If not, there
+    /// is nothing to do on its uplinks.
+    #[must_use]
+    pub fn judges_host(&self) -> bool {
+        let says_something = |list: &StepList| {
+            let mut steps = list.steps().iter();
+            steps.any(|step| step.verdict != Verdict::Allow || step.log)
+        };
+        let is_world = |kind| matches!(kind, PeerKind::Lan | PeerKind::Internet);
+        let generic = self
+            .subjects
+            .get(&IdentityNumber::HOST)
+            .is_some_and(|host| {
+                host.generic.iter().any(|kinds| {
+                    [PeerKind::Lan, PeerKind::Internet]
+                        .iter()
+                        .any(|&kind| says_something(&kinds[kind as usize]))
+                })
+            });
+        generic
+            || self.pairs.iter().any(|(key, list)| {
+                key.subject == IdentityNumber::HOST
+                    && is_world(key.peer.kind())
+                    && says_something(list)
+            })
+    }
+
+    /// Whether a rule denies everything to some of the world's senders.
+    #[must_use]
+    pub fn condemns_senders(&self) -> bool {
+        !self.denials.is_empty()
+    }
+
     /// The number of an address of the world, by longest prefix.
     #[must_use]
     pub fn network(&self, address: IpAddr) -> Option<IdentityNumber> {

@@ -66,6 +66,8 @@ pub(super) async fn serve(stream: UnixStream, peer: UCred, house: Rc<House>) {
             Request::Monitor(watch) => return monitor(watch, reader, write, &house).await,
             Request::Status => Verb::Status,
             Request::Reload => Verb::Reload,
+            Request::Apply(apply) => Verb::Apply(apply),
+            Request::Confirm { revision, keep } => Verb::Confirm { revision, keep },
             Request::List(Listing::Flows { limit }) => Verb::List(Listing::Flows {
                 limit: limit.min(FLOWS_LIMIT),
             }),

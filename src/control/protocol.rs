@@ -1,12 +1,15 @@
 //! What is said over the control socket. Each line is one JSON object: the client sends a [`Call`],
 //! the server answers with a [`Response`]; after [`Response::Watching`] it goes on with [`Streamed`].
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::examination::Examination;
 use super::explanation::ExplainReport;
 use super::report::{
-    EndpointReport, FlowsReport, IdentityReport, ReloadReport, RuleReport, StatusReport, StopReport,
+    ApplyReport, ConfirmReport, EndpointReport, FlowsReport, IdentityReport, ReloadReport,
+    RuleReport, StatusReport, StopReport,
 };
 use crate::observe::event::Event;
 use crate::policy::Report;
@@ -52,6 +55,16 @@ pub enum Request {
     Status,
     /// Read the policy files again, now.
     Reload,
+    /// Take a policy for a while, unless it is confirmed.
+    Apply(Apply),
+    /// The policy that was taken for a while is to stay, or not.
+    Confirm {
+        /// Its revision; the one that waits, whichever that is.
+        #[serde(default)]
+        revision: Option<u64>,
+        /// Whether it is to stay.
+        keep: bool,
+    },
     /// What it knows.
     List(Listing),
     /// Events, from now on.
@@ -72,7 +85,7 @@ impl Request {
     #[must_use]
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Reload | Self::Stop { .. } => true,
+            Self::Reload | Self::Apply(_) | Self::Confirm { .. } | Self::Stop { .. } => true,
             Self::Status | Self::List(_) | Self::Monitor(_) | Self::Explain(_) | Self::Doctor => {
                 false
             }
@@ -85,6 +98,8 @@ impl Request {
         match self {
             Self::Status => "status",
             Self::Reload => "reload",
+            Self::Apply(_) => "apply",
+            Self::Confirm { .. } => "confirm",
             Self::List(_) => "list",
             Self::Monitor(_) => "monitor",
             Self::Explain(_) => "explain",
@@ -92,6 +107,20 @@ impl Request {
             Self::Stop { .. } => "stop",
         }
     }
+}
+
+/// A policy to be taken for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// Where it stands; nothing: where the policy always stands.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// For so long.
+    pub seconds: u32,
+    /// `SSH_CONNECTION` of who asks.
+    #[serde(default)]
+    pub ssh: Option<String>,
 }
 
 /// What can be listed.
@@ -173,6 +202,10 @@ pub enum Response {
     Status(Box<StatusReport>),
     /// To `reload`: accepted.
     Reloaded(ReloadReport),
+    /// To `apply`: in force, for a while.
+    Applied(ApplyReport),
+    /// To `confirm`: done.
+    Confirmed(ConfirmReport),
     /// To `list endpoints`.
     Endpoints(Vec<EndpointReport>),
     /// To `list identities`.
@@ -313,6 +346,11 @@ mod tests {
     #[test]
     fn only_what_changes_enforcement_is_for_root() {
         assert!(Request::Reload.changes());
+        let confirm = Request::Confirm {
+            revision: None,
+            keep: false,
+        };
+        assert!(confirm.changes());
         assert!(Request::Stop { detach: false }.changes());
         assert!(!Request::Status.changes());
         assert!(!Request::Doctor.changes());

@@ -36,6 +36,15 @@ pub struct StatusReport {
     /// The table of connections.
     #[serde(default)]
     pub flows: FlowStatus,
+    /// The host's ways to the outside.
+    #[serde(default)]
+    pub uplinks: Vec<UplinkStatus>,
+    /// Who may always get in to manage the host.
+    #[serde(default)]
+    pub management: ManagementStatus,
+    /// A policy that waits for its confirmation.
+    #[serde(default)]
+    pub trial: Option<TrialStatus>,
     /// The kernel's maps.
     pub maps: Vec<MapStatus>,
     /// Packets dropped, by reason; reasons that never occurred are left out.
@@ -96,6 +105,92 @@ pub struct BridgeStatus {
     pub fast_path: bool,
     /// Why not.
     pub reason: Option<String>,
+}
+
+/// One of the host's ways to the outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkStatus {
+    /// Its interface.
+    pub interface: String,
+    /// Whether the policy has anything to say about the host's own connections there.
+    pub judges: bool,
+    /// How the programs that do so are attached; nothing: they are not.
+    pub attached: Option<String>,
+    /// Whether denied senders are dropped before the kernel makes packets of what they send.
+    pub xdp: XdpState,
+    /// Why it is so.
+    pub xdp_reason: Option<String>,
+}
+
+/// Where an uplink's XDP program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum XdpState {
+    /// In the driver.
+    Native,
+    /// Behind the driver.
+    Generic,
+    /// Somebody else's runs in its place.
+    Foreign,
+    /// There is none.
+    Off,
+}
+
+impl XdpState {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Foreign => "foreign",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// Who may always get in to manage the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagementStatus {
+    /// Whether anybody may, whatever the policy says.
+    pub enabled: bool,
+    /// Who, as `192.0.2.7 to port 22/tcp`.
+    pub allowed: Vec<String>,
+}
+
+/// A policy that waits for its confirmation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TrialStatus {
+    /// Its revision.
+    pub revision: u64,
+    /// When the policy before it comes back.
+    pub ends_at: UnixTime,
+}
+
+/// `apply`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyReport {
+    /// The policy's revision: what `confirm` can be told.
+    pub revision: u64,
+    /// The number that the kernel knows it by.
+    pub generation: u64,
+    /// How long it is in force unless it is confirmed.
+    pub seconds: u32,
+    /// Rules that it has and the policy before has not.
+    pub added: Vec<String>,
+    /// Rules that the policy before has and it has not.
+    pub removed: Vec<String>,
+}
+
+/// `confirm`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmReport {
+    /// The revision that is in force now.
+    pub revision: u64,
+    /// Whether it is the one that was waiting.
+    pub kept: bool,
+    /// Where that stands, if not where the policy always stands.
+    pub file: Option<PathBuf>,
 }
 
 /// What closes off endpoints that are not armed.

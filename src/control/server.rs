@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 
 use super::connection;
-use super::protocol::{ErrorKind, Listing, Question, Response};
+use super::protocol::{Apply, ErrorKind, Listing, Question, Response};
 use super::service;
 use super::socket::{self, SocketError};
 use super::tally::Tally;
@@ -37,6 +37,15 @@ pub enum Verb {
     /// Read the policy again; answer with [`Response::Reloaded`] or an error of kind
     /// [`ErrorKind::Refused`] when that is done.
     Reload,
+    /// Take a policy for a while; answer with [`Response::Applied`] when it is in force.
+    Apply(Apply),
+    /// Keep it, or put the one before back; answer with [`Response::Confirmed`].
+    Confirm {
+        /// Its revision, if that is to be checked.
+        revision: Option<u64>,
+        /// Whether it is to stay.
+        keep: bool,
+    },
     /// Answer with the list.
     List(Listing),
     /// Answer with [`Response::Explained`].

@@ -38,6 +38,12 @@ impl UnixTime {
         Self(self.0.saturating_sub(distance))
     }
 
+    /// The time that lies so far after this one.
+    #[must_use]
+    pub fn after(self, distance: Duration) -> Self {
+        Self(self.0.saturating_add(distance))
+    }
+
     /// The time that has passed since 1970.
     #[must_use]
     pub const fn since_epoch(self) -> Duration {

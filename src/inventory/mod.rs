@@ -19,6 +19,7 @@ pub mod model;
 pub mod netlink;
 pub mod observer;
 pub mod obstacles;
+pub mod uplinks;
 
 use netlink::Nsid;
 
@@ -45,6 +46,8 @@ pub enum Trigger {
         /// On which interface.
         ifindex: u32,
     },
+    /// A default route came or went.
+    DefaultRoute,
     /// An interface, or an address of one, changed in a namespace that our interfaces lead to.
     Peer {
         /// Which one.

@@ -19,6 +19,8 @@ pub struct Changes {
     addresses: BTreeSet<u32>,
     /// Namespaces that interfaces of this host lead to.
     namespaces: BTreeSet<Nsid>,
+    /// Where default routes lead to.
+    routes: bool,
     /// Interfaces that went. Others may have their indexes by now, which is for the reconcile loop to find
     /// out.
     pub gone: BTreeSet<u32>,
@@ -46,9 +48,19 @@ impl Changes {
             Trigger::FiltersGone { ifindex } => {
                 self.filters.insert(*ifindex);
             }
+            Trigger::DefaultRoute => self.routes = true,
             Trigger::Relist { .. } => self.everything = true,
             // What Docker says is at hand.
             Trigger::Docker => {}
+        }
+    }
+
+    /// These interfaces of this host.
+    #[must_use]
+    pub fn of_links(links: BTreeSet<u32>) -> Self {
+        Self {
+            links,
+            ..Self::default()
         }
     }
 
@@ -70,6 +82,7 @@ impl Changes {
     /// Both.
     pub fn add(&mut self, mut other: Self) {
         self.everything |= other.everything;
+        self.routes |= other.routes;
         self.links.append(&mut other.links);
         self.addresses.append(&mut other.addresses);
         self.namespaces.append(&mut other.namespaces);
@@ -149,8 +162,14 @@ impl Observer {
                 namespaces: changes.namespaces,
             });
         }
+        // The kernel does not tell of routes that go with an interface or an address.
+        let mut touched = changes.links.union(&changes.addresses);
+        let routes = touched.any(|ifindex| self.view.default_routes.contains(ifindex));
         self.read_links(&changes.links)?;
         self.read_addresses(&changes.addresses)?;
+        if changes.routes || routes {
+            self.read_routes()?;
+        }
         Ok(Fresh {
             links: changes.links,
             namespaces: changes.namespaces,
@@ -181,9 +200,16 @@ impl Observer {
         self.view = HostView::default();
         self.sandboxes.clear();
         self.questions += 2;
+        self.read_routes()?;
         self.view.links = self.netlink.links()?;
         self.view.links.sort_by_key(|link| link.ifindex);
         self.view.addresses = self.netlink.addresses()?;
+        Ok(())
+    }
+
+    fn read_routes(&mut self) -> Result<(), NetlinkError> {
+        self.questions += 1;
+        self.view.default_routes = self.netlink.default_routes()?;
         Ok(())
     }
 

@@ -164,7 +164,10 @@ impl Accounts {
         } else {
             NEW
         };
-        let own = self.held(account & abi::account::ACCOUNT_NUMBER.0, direction, stage);
+        // What the host opens is in no account of its own: counted among all, and not twice.
+        let own = (account != 0)
+            .then(|| self.held(account & abi::account::ACCOUNT_NUMBER.0, direction, stage))
+            .flatten();
         for word in [own, self.held(0, 0, stage)].into_iter().flatten() {
             word.fetch_add(1, Ordering::Relaxed);
         }

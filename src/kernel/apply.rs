@@ -10,7 +10,9 @@ use super::error::Result;
 use super::maps::{Maps, remove, set};
 use crate::state::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
 use crate::state::denial::Denial;
-use crate::state::desired::{AddressKey, AddressOwner, PublishedKey, PublishedTarget};
+use crate::state::desired::{
+    AddressKey, AddressOwner, ManagementKey, PublishedKey, PublishedTarget,
+};
 use crate::state::networks::Change;
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use crate::state::steps::StepList;
@@ -43,6 +45,20 @@ impl Maps {
             .map(|(key, target)| (encode::published_key(key), encode::published(*target)))
             .collect();
         set(&self.published, &entries)
+    }
+
+    pub(super) fn set_management(&self, keys: &[ManagementKey]) -> Result<()> {
+        let allowed = abi::management { allowed: 1 };
+        let entries: Vec<_> = keys
+            .iter()
+            .map(|key| (encode::management_key(key), allowed))
+            .collect();
+        set(&self.management, &entries)
+    }
+
+    pub(super) fn remove_management(&self, keys: &[ManagementKey]) -> Result<()> {
+        let keys: Vec<_> = keys.iter().map(encode::management_key).collect();
+        remove(&self.management, &keys)
     }
 
     pub(super) fn set_endpoints(&self, entries: &[(EndpointNumber, KernelEndpoint)]) -> Result<()> {

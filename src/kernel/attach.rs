@@ -210,8 +210,10 @@ pub(super) fn find(
         .into_iter()
         .zip(&hooks)
         .all(|(direction, hook)| {
-            runs(hook, &|program| {
-                program.tag == tags.of(direction) && program.maps.contains(&bodies)
+            constants.as_ref().is_some_and(|(_, constants)| {
+                runs(hook, &|program| {
+                    program.tag == tags.of(constants, direction) && program.maps.contains(&bodies)
+                })
             })
         });
     Ok(Some(Found {

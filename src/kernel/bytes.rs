@@ -35,6 +35,8 @@ plain! {
     local_address { endpoint }
     published_key { address, port, protocol, _pad }
     published { endpoint, port, _pad }
+    management_key { prefix_length, port, _pad, address }
+    management { allowed }
     endpoint { identity, ifindex, bridge }
     shortcut { ifindex, bridge, mac, _pad }
     network_roots { reference }

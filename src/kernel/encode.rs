@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
 use super::abi;
 use crate::inventory::model::MacAddress;
 use crate::policy::model::Side;
@@ -10,8 +12,8 @@ use crate::policy::traffic::Selector;
 use crate::state::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
 use crate::state::denial::Denial;
 use crate::state::desired::{
-    AddressKey, AddressOwner, EndpointRecord, PublishedKey, PublishedTarget, SENDER_ADDRESSES_MAX,
-    Sender, TemplateConstants,
+    AddressKey, AddressOwner, EndpointRecord, ManagementKey, PublishedKey, PublishedTarget,
+    SENDER_ADDRESSES_MAX, Sender, TemplateConstants,
 };
 use crate::state::diff::STEP_LIST_MAX;
 use crate::state::networks::{LAST_NODE, ROOTS, ROOTS_IN_ROW, ROOTS_IPV6, ROOTS_IPV6_REST};
@@ -329,6 +331,9 @@ pub(super) fn constants(constants: &TemplateConstants) -> abi::endpoint_constant
         number: constants.number.0,
         ..Default::default()
     };
+    if constants.is_uplink() {
+        raw.flags = abi::endpoint_flag::ENDPOINT_UPLINK.0;
+    }
     let Some(sender) = &constants.sender else {
         return raw;
     };
@@ -343,6 +348,42 @@ pub(super) fn constants(constants: &TemplateConstants) -> abi::endpoint_constant
         raw.ipv6_count += 1;
     }
     raw
+}
+
+/// Bits of a management key before its address: the port's, and its padding's.
+const PORT_BITS: u32 = 32;
+/// Bits that an IPv4 address has before it as an IPv6 address.
+const MAPPED_BITS: u32 = 96;
+
+pub(super) fn management_key(key: &ManagementKey) -> abi::management_key {
+    let length = u32::from(key.network.prefix_len());
+    abi::management_key {
+        prefix_length: PORT_BITS
+            + match key.network {
+                IpNet::V4(_) => MAPPED_BITS + length,
+                IpNet::V6(_) => length,
+            },
+        port: key.port.to_be(),
+        _pad: 0,
+        address: address(key.network.network()),
+    }
+}
+
+/// `None`: no key of ours.
+pub(super) fn management_key_back(raw: &abi::management_key) -> Option<ManagementKey> {
+    let bits = raw.prefix_length.checked_sub(PORT_BITS)?;
+    let address = Ipv6Addr::from(octets(raw.address.word));
+    let network = match address.to_ipv4_mapped() {
+        Some(ipv4) if bits >= MAPPED_BITS => {
+            let length = u8::try_from(bits - MAPPED_BITS).ok()?;
+            IpNet::V4(Ipv4Net::new(ipv4, length).ok()?)
+        }
+        _ => IpNet::V6(Ipv6Net::new(address, u8::try_from(bits).ok()?).ok()?),
+    };
+    Some(ManagementKey {
+        network,
+        port: u16::from_be(raw.port),
+    })
 }
 
 pub(super) fn constants_back(raw: &abi::endpoint_constants) -> TemplateConstants {
@@ -439,6 +480,32 @@ mod tests {
         };
         assert_eq!(constants(&unnamed).flags, 0);
         assert_eq!(constants_back(&constants(&unnamed)), unnamed);
+    }
+
+    #[test]
+    fn an_uplink_s_constants_survive_the_way_there_and_back() {
+        let raw = constants(&TemplateConstants::UPLINK);
+        assert_eq!(raw.flags, abi::endpoint_flag::ENDPOINT_UPLINK.0);
+        assert_eq!(constants_back(&raw), TemplateConstants::UPLINK);
+    }
+
+    #[test]
+    fn managers_survive_the_way_there_and_back_in_both_families() {
+        for text in [
+            "0.0.0.0/0",
+            "203.0.113.0/24",
+            "192.0.2.7/32",
+            "::/0",
+            "2001:db8::7/128",
+        ] {
+            let network = text.parse().unwrap();
+            let key = ManagementKey { network, port: 22 };
+            assert_eq!(
+                management_key_back(&management_key(&key)),
+                Some(key),
+                "{text}"
+            );
+        }
     }
 
     #[test]

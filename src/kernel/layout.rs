@@ -28,6 +28,7 @@ layout! {
     network_roots is 64 { reference at 0 }
     network_node is 64 { word at 0 }
     denial is 8 { flags at 4 }
+    management_key is 24 { port at 4, address at 8 }
     endpoint_constants is 184 { mac at 8, ipv4_count at 16, ipv4 at 24, ipv6 at 56 }
     flow_key is 44 { low_port at 32, protocol at 36, icmp_low_asks at 38, zone at 40 }
     flow is 32 { last_seen at 8, opener at 16, selector at 24, status at 28 }

@@ -20,6 +20,7 @@ use super::pins::{LAYOUT, Pins};
 use super::settings::KernelSettings;
 use super::skeleton::{BridgewallSkelBuilder, OpenBridgewallSkel};
 use super::sys;
+use super::xdp::Xdp;
 use crate::fault;
 use crate::state::actual::Active;
 
@@ -51,6 +52,8 @@ pub(super) struct Loaded {
     pub(super) accounts: Accounts,
     /// The program that removes what has expired.
     pub(super) sweep_body: OwnedFd,
+    /// The program that uplinks may have before all others.
+    pub(super) xdp: Xdp,
     /// The settings of the bodies, which templates may read too.
     pub(super) settings: MapHandle,
     /// Which layout the maps have.
@@ -133,20 +136,31 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
                 &skeleton.progs.to_endpoint_body,
             ),
             (abi::body::BODY_DROP, "drop_body", &skeleton.progs.drop_body),
+            (
+                abi::body::BODY_FROM_UPLINK,
+                "from_uplink_body",
+                &skeleton.progs.from_uplink_body,
+            ),
+            (
+                abi::body::BODY_TO_UPLINK,
+                "to_uplink_body",
+                &skeleton.progs.to_uplink_body,
+            ),
         ],
     )?;
-    let sweep_body = skeleton
-        .progs
-        .sweep_body
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(|error| Error::io("keep the program sweep_body", &error))?;
+    let keep = |name: &str, program: &ProgramMut<'_>| {
+        let kept = program.as_fd().try_clone_to_owned();
+        kept.map_err(|error| Error::io(format!("keep the program {name}"), &error))
+    };
+    let sweep_body = keep("sweep_body", &skeleton.progs.sweep_body)?;
+    let xdp = Xdp::new(keep("uplink_xdp", &skeleton.progs.uplink_xdp)?, &maps)?;
     let settings = MapHandle::try_from(&*skeleton.maps.rodata)
         .map_err(|error| Error::bpf("keep the settings", &error))?;
     Ok(Loaded {
         accounts: Accounts::map(&maps.accounts)?,
         maps,
         sweep_body,
+        xdp,
         settings,
         layout: ours,
         predecessors,
@@ -171,6 +185,8 @@ fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -
         .map_err(|error| Error::bpf("leave out the templates' constants", &error))?;
     skeleton.progs.from_endpoint.set_autoload(false);
     skeleton.progs.to_endpoint.set_autoload(false);
+    skeleton.progs.from_uplink.set_autoload(false);
+    skeleton.progs.to_uplink.set_autoload(false);
     let data = skeleton
         .maps
         .rodata_data
@@ -377,7 +393,7 @@ fn step(what: &'static str) -> Result<()> {
 /// Writes the bodies into the program table: each takes effect with one store.
 fn place_bodies(
     maps: &Maps,
-    bodies: [(abi::body, &'static str, &ProgramMut<'_>); 3],
+    bodies: [(abi::body, &'static str, &ProgramMut<'_>); 5],
 ) -> Result<Vec<(&'static str, u32)>> {
     let mut verified = Vec::new();
     for (place, name, program) in bodies {

@@ -53,6 +53,7 @@ maps!(
     published,
     endpoints,
     shortcuts,
+    management,
     flows,
     accounts,
     sweeper,
@@ -78,6 +79,7 @@ impl Maps {
             published: self.published.max_entries(),
             endpoints: self.endpoints.max_entries(),
             rules: self.rule_hits.max_entries(),
+            management: self.management.max_entries(),
         }
     }
 

@@ -44,6 +44,7 @@ mod settings;
 mod shortcuts;
 mod sys;
 mod template;
+mod xdp;
 
 pub use accounts::{EndpointFlows, FlowCounts, Held};
 pub use counters::{Counter, EndpointTraffic, EventLosses};
@@ -59,7 +60,7 @@ pub use shortcuts::{Shortcut, Shortcuts};
 use crate::config::{Attach, Timeouts};
 use crate::fault;
 use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
-use crate::state::desired::{Attachment, PolicyImage};
+use crate::state::desired::{Attachment, PolicyImage, TemplateConstants};
 use crate::state::numbers::{EndpointNumber, RuleNumber};
 use crate::state::plan::{Operation, Plan};
 use accounts::Accounts;
@@ -70,6 +71,7 @@ use maps::Maps;
 use pins::Pins;
 use sys::{Direction, ReaderBarrier};
 use template::{Mould, TemplateTags};
+use xdp::Xdp;
 
 /// What is in the kernel, and the right to change it. One process has it at a time.
 #[derive(Debug)]
@@ -79,6 +81,9 @@ pub struct Kernel {
     maps: Arc<Maps>,
     accounts: Arc<Accounts>,
     sweep_body: OwnedFd,
+    xdp: Xdp,
+    /// Why programs do not run in the driver, by interface.
+    xdp_fallbacks: BTreeMap<u32, String>,
     body_settings: libbpf_rs::MapHandle,
     mould: Mould,
     /// Which layout the maps have.
@@ -139,6 +144,7 @@ impl Kernel {
             maps,
             accounts,
             sweep_body,
+            xdp,
             settings: body_settings,
             layout,
             predecessors,
@@ -150,6 +156,8 @@ impl Kernel {
             maps: Arc::new(maps),
             accounts: Arc::new(accounts),
             sweep_body,
+            xdp,
+            xdp_fallbacks: BTreeMap::new(),
             settings,
             pins,
             body_settings,
@@ -201,6 +209,12 @@ impl Kernel {
         }
     }
 
+    /// Why the XDP program of an interface does not run in its driver, if this process has tried.
+    #[must_use]
+    pub fn xdp_fallback(&self, ifindex: u32) -> Option<&str> {
+        self.xdp_fallbacks.get(&ifindex).map(String::as_str)
+    }
+
     /// What the kernel holds. It is read once, carried on with every plan, and read again after
     /// something went wrong. Pins of interfaces that are gone are removed on the way.
     ///
@@ -230,6 +244,16 @@ impl Kernel {
         for ifindex in self.pins.interfaces()? {
             if let Some(attachment) = self.find(ifindex)? {
                 actual.attachments.insert(ifindex, attachment);
+            }
+        }
+        for ifindex in self.pins.xdp_interfaces()? {
+            match self.xdp.find(&self.pins, ifindex)? {
+                Some(attached) => {
+                    actual.xdp.insert(ifindex, attached);
+                }
+                None => xdp::detach(&self.pins, ifindex)
+                    .iter()
+                    .for_each(|error| log::warn!("{error}")),
             }
         }
         Ok(actual)
@@ -267,6 +291,25 @@ impl Kernel {
         let mut carried = self.predecessors.is_empty();
         for operation in &plan.operations {
             match operation {
+                Operation::AttachXdp(ifindex, wanted) => {
+                    match self.xdp.attach(&self.pins, *ifindex, wanted) {
+                        Ok((attached, why)) => {
+                            actual.xdp.insert(*ifindex, attached);
+                            self.xdp_fallbacks.remove(ifindex);
+                            self.xdp_fallbacks.extend(why.map(|why| (*ifindex, why)));
+                        }
+                        Err(error) => {
+                            errors.push(error);
+                            certain = false;
+                        }
+                    }
+                }
+                Operation::DetachXdp(ifindex) => {
+                    let failed = xdp::detach(&self.pins, *ifindex);
+                    certain &= failed.is_empty();
+                    errors.extend(failed);
+                    actual.apply(operation);
+                }
                 Operation::Attach(ifindex, _) | Operation::Detach(ifindex) => {
                     if !carried {
                         carried = true;
@@ -358,7 +401,12 @@ impl Kernel {
                 self.expire().map(|_| ())
             }
             // Interfaces are not in the maps; `apply` sees to them.
-            Operation::Attach(..) | Operation::Detach(_) => Ok(()),
+            Operation::Attach(..)
+            | Operation::Detach(_)
+            | Operation::AttachXdp(..)
+            | Operation::DetachXdp(_) => Ok(()),
+            Operation::SetManagement(keys) => maps.set_management(keys),
+            Operation::RemoveManagement(keys) => maps.remove_management(keys),
         }
     }
 
@@ -445,7 +493,9 @@ impl Kernel {
 
     /// Removes the sets before when no interface uses them any more.
     fn retire_predecessors(&mut self, actual: &Actual) -> Result<()> {
-        if actual.attachments.values().all(|attached| attached.sound) {
+        let sound = actual.attachments.values().all(|attached| attached.sound)
+            && actual.xdp.values().all(|attached| attached.sound);
+        if sound {
             for set in std::mem::take(&mut self.predecessors) {
                 self.pins.remove_set(set)?;
             }
@@ -540,11 +590,16 @@ impl Ready {
         let constants = template::fullest_constants();
         let template = mould.cast(&loaded.maps, &loaded.settings, &constants)?;
         let programs = template.info()?;
-        let tags = TemplateTags::new(&programs);
+        let constants = TemplateConstants::UPLINK;
+        let uplink = mould.cast(&loaded.maps, &loaded.settings, &constants)?;
+        let uplink = uplink.info()?;
+        let tags = TemplateTags::new(&programs, &uplink);
         loaded.verified.extend(
-            ["from_endpoint", "to_endpoint"]
+            template::ENDPOINT
                 .into_iter()
-                .zip(programs.map(|program| program.verified_instructions)),
+                .chain(template::UPLINK)
+                .zip(programs.iter().chain(&uplink))
+                .map(|(name, program)| (name, program.verified_instructions)),
         );
         let active = ActiveWord::map(&loaded.maps.active)?;
         let barrier = ReaderBarrier::new()
@@ -574,6 +629,9 @@ pub fn detach_all(pin_directory: &Path) -> std::result::Result<(), Errors> {
 
 fn detach_pinned(pins: Pins) -> std::result::Result<(), Errors> {
     let mut errors = Vec::new();
+    for ifindex in pins.xdp_interfaces()? {
+        errors.extend(xdp::detach(&pins, ifindex));
+    }
     for ifindex in pins.interfaces()? {
         errors.extend(attach::detach(&pins, ifindex));
     }

@@ -25,6 +25,12 @@ pub(super) fn read(maps: &Maps, active: Active, mechanism: Mechanism) -> Result<
         }
     })?;
     for_each(
+        &maps.management,
+        |key: abi::management_key, _: abi::management| {
+            actual.management.extend(encode::management_key_back(&key));
+        },
+    )?;
+    for_each(
         &maps.addresses,
         |key: abi::local_address_key, owner: abi::local_address| {
             actual

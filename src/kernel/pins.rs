@@ -38,6 +38,21 @@ const NEW: &str = "-new";
 /// The pin that completes a set of maps.
 pub(super) const LAYOUT: &str = "layout";
 
+/// What the pins of one of an interface's hooks are called after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HookName(&'static str);
+
+impl HookName {
+    /// Before all others.
+    pub(super) const XDP: Self = Self("xdp");
+}
+
+impl From<Direction> for HookName {
+    fn from(direction: Direction) -> Self {
+        Self(direction.name())
+    }
+}
+
 /// The folder of pins, locked: one process at a time.
 #[derive(Debug)]
 pub(super) struct Pins {
@@ -131,12 +146,12 @@ impl Pins {
         Ok(complete)
     }
 
-    fn link(&self, ifindex: u32, direction: Direction) -> PathBuf {
-        self.root.join(LINKS).join(of(ifindex, direction))
+    fn link(&self, ifindex: u32, hook: impl Into<HookName>) -> PathBuf {
+        self.root.join(LINKS).join(of(ifindex, hook))
     }
 
-    fn program(&self, ifindex: u32, direction: Direction) -> PathBuf {
-        self.root.join(PROGRAMS).join(of(ifindex, direction))
+    fn program(&self, ifindex: u32, hook: impl Into<HookName>) -> PathBuf {
+        self.root.join(PROGRAMS).join(of(ifindex, hook))
     }
 
     fn constants(&self, ifindex: u32) -> PathBuf {
@@ -145,6 +160,22 @@ impl Pins {
 
     fn discipline(&self, ifindex: u32) -> PathBuf {
         self.root.join(DISCIPLINES).join(ifindex.to_string())
+    }
+
+    /// The interfaces that have an XDP program of ours.
+    pub(super) fn xdp_interfaces(&self) -> Result<BTreeSet<u32>> {
+        let mut interfaces = BTreeSet::new();
+        for folder in [LINKS, PROGRAMS] {
+            for name in names(&self.root.join(folder))? {
+                let Some((number, hook)) = name.split_once('-') else {
+                    continue;
+                };
+                if hook.trim_end_matches(NEW) == HookName::XDP.0 {
+                    interfaces.extend(number.parse::<u32>().ok());
+                }
+            }
+        }
+        Ok(interfaces)
     }
 
     /// The interfaces of which anything is pinned.
@@ -160,14 +191,22 @@ impl Pins {
     }
 
     /// The pinned link of one direction.
-    pub(super) fn open_link(&self, ifindex: u32, direction: Direction) -> Result<Option<OwnedFd>> {
-        open(&self.link(ifindex, direction))
+    pub(super) fn open_link(
+        &self,
+        ifindex: u32,
+        hook: impl Into<HookName>,
+    ) -> Result<Option<OwnedFd>> {
+        open(&self.link(ifindex, hook))
     }
 
     /// The pinned programs of one direction: the one that is attached, and, if the daemon died while
     /// it attached another, that one.
-    pub(super) fn open_programs(&self, ifindex: u32, direction: Direction) -> Result<Vec<OwnedFd>> {
-        let path = self.program(ifindex, direction);
+    pub(super) fn open_programs(
+        &self,
+        ifindex: u32,
+        hook: impl Into<HookName>,
+    ) -> Result<Vec<OwnedFd>> {
+        let path = self.program(ifindex, hook);
         Ok([open(&path)?, open(&new(&path))?]
             .into_iter()
             .flatten()
@@ -183,32 +222,32 @@ impl Pins {
     pub(super) fn put_link(
         &self,
         ifindex: u32,
-        direction: Direction,
+        hook: impl Into<HookName>,
         link: BorrowedFd<'_>,
     ) -> Result<()> {
-        let path = self.link(ifindex, direction);
+        let path = self.link(ifindex, hook);
         stage(&path, link)?;
         put(&path)
     }
 
     /// Removes the pin of a link.
-    pub(super) fn remove_link(&self, ifindex: u32, direction: Direction) -> Result<()> {
-        remove_file(&self.link(ifindex, direction))
+    pub(super) fn remove_link(&self, ifindex: u32, hook: impl Into<HookName>) -> Result<()> {
+        remove_file(&self.link(ifindex, hook))
     }
 
     /// Pins a program that is about to be attached.
     pub(super) fn stage_program(
         &self,
         ifindex: u32,
-        direction: Direction,
+        hook: impl Into<HookName>,
         program: BorrowedFd<'_>,
     ) -> Result<()> {
-        stage(&self.program(ifindex, direction), program)
+        stage(&self.program(ifindex, hook), program)
     }
 
     /// The staged program is attached now.
-    pub(super) fn put_program(&self, ifindex: u32, direction: Direction) -> Result<()> {
-        put(&self.program(ifindex, direction))
+    pub(super) fn put_program(&self, ifindex: u32, hook: impl Into<HookName>) -> Result<()> {
+        put(&self.program(ifindex, hook))
     }
 
     /// Pins the constants of what is attached.
@@ -236,20 +275,22 @@ impl Pins {
         remove_file(&self.discipline(ifindex))
     }
 
-    /// Removes everything of one interface.
+    /// Removes everything of one interface but its XDP program.
     pub(super) fn forget(&self, ifindex: u32) -> Vec<Error> {
-        let paths = Direction::BOTH
-            .into_iter()
-            .flat_map(|direction| {
-                [
-                    self.link(ifindex, direction),
-                    self.program(ifindex, direction),
-                ]
-            })
-            .chain([self.constants(ifindex), self.discipline(ifindex)]);
-        paths
-            .flat_map(|path| [new(&path), path])
-            .filter_map(|path| remove_file(&path).err())
+        let hooks = Direction::BOTH.map(HookName::from);
+        let mut errors = self.forget_hooks(ifindex, &hooks);
+        for path in [self.constants(ifindex), self.discipline(ifindex)] {
+            errors.extend(forget(&path));
+        }
+        errors
+    }
+
+    /// Removes the link and the program of some of an interface's hooks.
+    pub(super) fn forget_hooks(&self, ifindex: u32, hooks: &[HookName]) -> Vec<Error> {
+        hooks
+            .iter()
+            .flat_map(|&hook| [self.link(ifindex, hook), self.program(ifindex, hook)])
+            .flat_map(|path| forget(&path))
             .collect()
     }
 
@@ -269,8 +310,8 @@ impl Pins {
     }
 }
 
-fn of(ifindex: u32, direction: Direction) -> String {
-    format!("{ifindex}-{}", direction.name())
+fn of(ifindex: u32, hook: impl Into<HookName>) -> String {
+    format!("{ifindex}-{}", hook.into().0)
 }
 
 /// The name of what is about to be put at `path`.
@@ -278,6 +319,14 @@ fn new(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(NEW);
     name.into()
+}
+
+/// Removes a pin, and the one that was about to be put there.
+fn forget(path: &Path) -> Vec<Error> {
+    [new(path), path.to_owned()]
+        .iter()
+        .filter_map(|path| remove_file(path).err())
+        .collect()
 }
 
 fn stage(path: &Path, object: BorrowedFd<'_>) -> Result<()> {

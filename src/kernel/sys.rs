@@ -192,6 +192,45 @@ pub(super) fn attach_tcx(
     })
 }
 
+/// What the kernel says of an XDP link; `None` for another kind of link.
+pub(super) fn xdp_link_info(link: BorrowedFd<'_>) -> io::Result<Option<LinkInfo>> {
+    fault::step("ask about a link")?;
+    let mut info = raw::bpf_link_info::default();
+    let mut size = size_of_val(&info) as u32;
+    // SAFETY: `info` and `size` are valid for writes of that size.
+    done(unsafe { raw::bpf_link_get_info_by_fd(link.as_raw_fd(), &mut info, &mut size) })?;
+    if info.type_ != raw::BPF_LINK_TYPE_XDP {
+        return Ok(None);
+    }
+    Ok(Some(LinkInfo {
+        program: info.prog_id,
+        // SAFETY: the kernel fills this member for the type that it gave, just checked.
+        ifindex: unsafe { info.__bindgen_anon_1.xdp.ifindex },
+    }))
+}
+
+/// Attaches a program by XDP, in the driver or behind it. Where there is one already, the kernel
+/// refuses.
+pub(super) fn attach_xdp(
+    program: BorrowedFd<'_>,
+    ifindex: u32,
+    generic: bool,
+) -> io::Result<OwnedFd> {
+    fault::step("attach by XDP")?;
+    // SAFETY: a C struct of integers, pointers and unions of them: all zeroes is a value.
+    let mut options: raw::bpf_link_create_opts = unsafe { zeroed() };
+    options.sz = size_of_val(&options) as raw::size_t;
+    options.flags = if generic {
+        raw::XDP_FLAGS_SKB_MODE
+    } else {
+        raw::XDP_FLAGS_DRV_MODE
+    };
+    // SAFETY: `options` outlives the call.
+    descriptor(unsafe {
+        raw::bpf_link_create(program.as_raw_fd(), index(ifindex)?, raw::BPF_XDP, &options)
+    })
+}
+
 /// Puts another program in a link's place, without a moment in between.
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     fault::step("update a link")?;

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use libbpf_rs::skel::{OpenSkel, Skel as _};
-use libbpf_rs::{MapCore as _, MapHandle, MapMut, MapType, libbpf_sys};
+use libbpf_rs::{MapCore as _, MapHandle, MapMut, MapType, ProgramMut, libbpf_sys};
 
 use super::encode;
 use super::error::{Error, Result};
@@ -25,31 +25,44 @@ use crate::state::numbers::EndpointNumber;
 /// The two programs of one interface, loaded and verified, attached to nothing.
 #[derive(Debug)]
 pub(super) struct Template {
-    from_endpoint: OwnedFd,
-    to_endpoint: OwnedFd,
+    from: OwnedFd,
+    to: OwnedFd,
     /// What they know, as a map that can be pinned and read back.
     pub(super) constants: MapHandle,
 }
 
 /// What tells templates of one build from those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TemplateTags([[u8; 8]; 2]);
+pub(super) struct TemplateTags {
+    endpoint: [[u8; 8]; 2],
+    uplink: [[u8; 8]; 2],
+}
 
 impl TemplateTags {
-    pub(super) fn new(info: &[ProgramInfo; 2]) -> Self {
-        Self(info.each_ref().map(|program| program.tag))
+    pub(super) fn new(endpoint: &[ProgramInfo; 2], uplink: &[ProgramInfo; 2]) -> Self {
+        let tags = |info: &[ProgramInfo; 2]| info.each_ref().map(|program| program.tag);
+        Self {
+            endpoint: tags(endpoint),
+            uplink: tags(uplink),
+        }
     }
 
-    pub(super) fn of(&self, direction: Direction) -> [u8; 8] {
-        self.0[direction as usize]
+    /// Of the program that an interface with these constants has in one direction.
+    pub(super) fn of(&self, constants: &TemplateConstants, direction: Direction) -> [u8; 8] {
+        let tags = if constants.is_uplink() {
+            &self.uplink
+        } else {
+            &self.endpoint
+        };
+        tags[direction as usize]
     }
 }
 
 /// What templates are cast from: made once, for what is the same in all of them costs most.
 #[derive(Debug)]
 pub(super) struct Mould {
-    from_endpoint: Instructions,
-    to_endpoint: Instructions,
+    endpoint: [Instructions; 2],
+    uplink: [Instructions; 2],
     /// The object's types, and which of them is that of the constants.
     types: OwnedFd,
     constants_type: u32,
@@ -58,14 +71,15 @@ pub(super) struct Mould {
 }
 
 impl Mould {
-    /// Has libbpf load one template, with constants that leave nothing out, and keeps what it made.
+    /// Has libbpf load one template of each kind, with constants that leave nothing out, and keeps what it made.
     pub(super) fn make(maps: &Maps, settings: &MapHandle) -> Result<Self> {
         let mut storage = MaybeUninit::uninit();
         let mut skeleton = open_skeleton(&mut storage)?;
-        skeleton.progs.from_endpoint_body.set_autoload(false);
-        skeleton.progs.to_endpoint_body.set_autoload(false);
-        skeleton.progs.drop_body.set_autoload(false);
-        skeleton.progs.sweep_body.set_autoload(false);
+        for mut program in skeleton.open_object_mut().progs_mut() {
+            let mut templates = ENDPOINT.iter().chain(&UPLINK);
+            let is_template = templates.any(|name| program.name() == *name);
+            program.set_autoload(is_template);
+        }
         skeleton
             .maps
             .rodata
@@ -91,14 +105,19 @@ impl Mould {
 
         let object = skeleton.object();
         let keep = |error| Error::io("keep what a template is made of", &error);
+        let pair = |[from, to]: [&ProgramMut<'_>; 2]| -> Result<[Instructions; 2]> {
+            let take = |program| Instructions::of(program, object).map_err(keep);
+            Ok([take(from)?, take(to)?])
+        };
         let constants = skeleton.maps.rodata_endpoint.info();
         let constants = constants
             .map_err(|error| Error::bpf("read about a template's constants", &error))?
             .info;
         let name = |map: &MapMut<'_>| map.name().to_string_lossy().into_owned();
+        let programs = &skeleton.progs;
         Ok(Self {
-            from_endpoint: Instructions::of(&skeleton.progs.from_endpoint, object).map_err(keep)?,
-            to_endpoint: Instructions::of(&skeleton.progs.to_endpoint, object).map_err(keep)?,
+            endpoint: pair([&programs.from_endpoint, &programs.to_endpoint])?,
+            uplink: pair([&programs.from_uplink, &programs.to_uplink])?,
             types: types_of(object).map_err(keep)?,
             constants_type: constants.btf_value_type_id,
             constants_name: name(&skeleton.maps.rodata_endpoint),
@@ -114,6 +133,11 @@ impl Mould {
         constants: &TemplateConstants,
     ) -> Result<Template> {
         fault::step("load a template").map_err(|error| Error::io("load a template", &error))?;
+        let [from, to] = if constants.is_uplink() {
+            &self.uplink
+        } else {
+            &self.endpoint
+        };
         let constants = self.constants(constants)?;
         let find = |name: &str| {
             if name == self.constants_name {
@@ -133,8 +157,8 @@ impl Mould {
                 })
         };
         Ok(Template {
-            from_endpoint: load(&self.from_endpoint)?,
-            to_endpoint: load(&self.to_endpoint)?,
+            from: load(from)?,
+            to: load(to)?,
             constants,
         })
     }
@@ -163,8 +187,8 @@ impl Template {
     /// The program for one direction.
     pub(super) fn program(&self, direction: Direction) -> BorrowedFd<'_> {
         match direction {
-            Direction::Ingress => self.from_endpoint.as_fd(),
-            Direction::Egress => self.to_endpoint.as_fd(),
+            Direction::Ingress => self.from.as_fd(),
+            Direction::Egress => self.to.as_fd(),
         }
     }
 
@@ -177,6 +201,10 @@ impl Template {
         Ok([info(Direction::Ingress)?, info(Direction::Egress)?])
     }
 }
+
+/// What is attached to endpoints' interfaces, and what to uplinks.
+pub(super) const ENDPOINT: [&str; 2] = ["from_endpoint", "to_endpoint"];
+pub(super) const UPLINK: [&str; 2] = ["from_uplink", "to_uplink"];
 
 /// Constants that leave nothing out: what a kernel accepts for them, it accepts for any interface.
 pub(super) fn fullest_constants() -> TemplateConstants {

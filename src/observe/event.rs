@@ -97,6 +97,12 @@ pub enum Hook {
     FromEndpoint,
     /// Sent to the endpoint.
     ToEndpoint,
+    /// Came in by an uplink.
+    FromUplink,
+    /// Went out by an uplink.
+    ToUplink,
+    /// Came in by an uplink, and was seen before the kernel made a packet of it.
+    UplinkXdp,
 }
 
 /// One end of what happened.
@@ -214,10 +220,12 @@ impl Peer {
 }
 
 fn hook(raw: &abi::event) -> Hook {
-    if u32::from(raw.hook) == abi::hook::HOOK_TO_ENDPOINT.0 {
-        Hook::ToEndpoint
-    } else {
-        Hook::FromEndpoint
+    match abi::hook(raw.hook.into()) {
+        abi::hook::HOOK_TO_ENDPOINT => Hook::ToEndpoint,
+        abi::hook::HOOK_FROM_UPLINK => Hook::FromUplink,
+        abi::hook::HOOK_TO_UPLINK => Hook::ToUplink,
+        abi::hook::HOOK_XDP => Hook::UplinkXdp,
+        _ => Hook::FromEndpoint,
     }
 }
 

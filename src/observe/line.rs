@@ -142,6 +142,8 @@ fn decision(event: &Event) -> String {
             let place = match (event.hook, &event.endpoint) {
                 (Hook::FromEndpoint, Some(endpoint)) => format!("from {}: ", printable(endpoint)),
                 (Hook::ToEndpoint, Some(endpoint)) => format!("to {}: ", printable(endpoint)),
+                (Hook::FromUplink | Hook::UplinkXdp, _) => "from an uplink: ".to_owned(),
+                (Hook::ToUplink, _) => "to an uplink: ".to_owned(),
                 (_, None) => String::new(),
             };
             format!("{would}{place}{}", event.text)

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::daemon::Daemon;
+use super::trial::Trial;
+use crate::config::Remote;
 use crate::control::explanation;
 use crate::control::protocol::{ErrorKind, FLOWS_LIMIT, Listing, Question, Response};
 use crate::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, DropCount, EndpointCounts, EndpointReport,
     EventStatus, FlowEnd, FlowReport, FlowsReport, GuardState, GuardStatus, IdentityReport,
-    MapStatus, Passage, PolicyStatus, RuleReport, StatusReport, TroubleStatus,
+    ManagementStatus, MapStatus, Passage, PolicyStatus, RuleReport, StatusReport, TroubleStatus,
 };
 use crate::guard::{self, Sight};
 use crate::inventory::docker::Health;
@@ -62,6 +64,11 @@ impl Daemon {
         let generation = actual.active.generation;
         let maps = map_statuses(actual, &memory);
         let attach = attach_status(actual);
+        // Just observed.
+        let uplinks = self
+            .kernel
+            .known()
+            .map(|actual| self.uplink_statuses(actual));
         let reasons = self.reasons(endpoints, &docker);
         let flows = self.flow_status();
         let policy = self.policies.current();
@@ -87,6 +94,9 @@ impl Daemon {
             bridges: self.fast_paths.status(),
             docker,
             flows,
+            uplinks: uplinks.unwrap_or_default(),
+            management: self.management_status(),
+            trial: self.trial.as_ref().map(Trial::status),
             maps,
             drops,
             events: EventStatus {
@@ -105,6 +115,17 @@ impl Daemon {
         })
     }
 
+    fn management_status(&self) -> ManagementStatus {
+        ManagementStatus {
+            enabled: self.config.management.enabled,
+            allowed: self
+                .managers
+                .iter()
+                .map(|key| format!("{} to port {}/tcp", Remote::Network(key.network), key.port))
+                .collect(),
+        }
+    }
+
     /// Why not everything is enforced as it should be.
     fn reasons(&self, endpoints: EndpointCounts, docker: &DockerStatus) -> Vec<String> {
         let mut reasons = self.failures.clone();
@@ -115,6 +136,7 @@ impl Daemon {
                     .to_owned(),
             );
         }
+        reasons.extend(self.uplinks.problems());
         let unarmed = endpoints.total - endpoints.armed;
         if unarmed > 0 && self.failures.is_empty() {
             reasons.push(format!("{unarmed} endpoints are not armed yet"));

@@ -11,11 +11,14 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::host::Host;
+use super::management::{self, Connection};
 use super::pass::Pass;
 use super::policies::{Candidate, Policies, PolicyRefused, Rejection, last_good};
 use super::shortcuts::FastPaths;
 use super::store::Store;
+use super::trial::{self, Trial};
 use super::trigger::{Batch, Bell, Trigger};
+use super::uplinks::UplinkPlan;
 use crate::compile::compiled::Compiled;
 use crate::compile::numbering::Numbering;
 use crate::config::Config;
@@ -33,6 +36,7 @@ use crate::kernel::{Kernel, KernelReader, KernelSettings};
 use crate::observe::hub::Hub;
 use crate::observe::names::Names;
 use crate::policy::model::Policy;
+use crate::state::desired::ManagementKey;
 use crate::watch::files::FileWatch;
 use crate::watch::signals;
 
@@ -98,6 +102,12 @@ pub(super) struct Daemon {
     pub committed_at: Option<UnixTime>,
     /// Interfaces that went since the last look.
     pub gone: BTreeSet<u32>,
+    /// Who may always get in.
+    pub managers: BTreeSet<ManagementKey>,
+    pub uplinks: UplinkPlan,
+    pub uplink_warnings: Vec<String>,
+    /// A policy that waits for its confirmation.
+    pub trial: Option<Trial>,
     files: FileWatch,
     retry: Option<(Instant, Duration)>,
     look_again_at: Option<Instant>,
@@ -166,6 +176,10 @@ impl Daemon {
             started_at: UnixTime::now(),
             committed_at,
             gone: BTreeSet::new(),
+            managers: BTreeSet::new(),
+            uplinks: UplinkPlan::default(),
+            uplink_warnings: Vec::new(),
+            trial: None,
             files,
             retry: None,
             look_again_at: None,
@@ -190,6 +204,7 @@ impl Daemon {
             bail!(PolicyRefused(refusal));
         };
         self.policies.refuse(&refusal);
+        self.meet_managers(None);
         let pass = Pass::prepare(self, &last_good.policy).map_err(anyhow::Error::msg)?;
         self.enforce(pass, last_good)
     }
@@ -261,10 +276,16 @@ impl Daemon {
     /// How long there is nothing to do unless something happens.
     fn wait(&self) -> Duration {
         let retry = self.retry.map(|(at, _)| at);
-        let next = [retry, self.look_again_at, self.fast_paths.review_at()]
-            .into_iter()
-            .flatten()
-            .fold(self.expire_at, Instant::min);
+        let trial = self.trial.as_ref().map(Trial::deadline);
+        let next = [
+            retry,
+            self.look_again_at,
+            self.fast_paths.review_at(),
+            trial,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.expire_at, Instant::min);
         next.saturating_duration_since(Instant::now())
     }
 
@@ -284,9 +305,14 @@ impl Daemon {
                 .for_each(|ifindex| kernel.look_again(*ifindex));
             self.host.note(changes);
         }
-        if batch.files || batch.reload {
-            // The outcome is in the log and in `status`.
-            let _ = self.reload(batch.reload);
+        match &mut self.trial {
+            // They are read when it is over.
+            Some(trial) => trial.touched |= batch.files || batch.reload,
+            None if batch.files || batch.reload => {
+                // The outcome is in the log and in `status`.
+                let _ = self.reload(batch.reload);
+            }
+            None => {}
         }
         if changed || due(self.retry.map(|(at, _)| at)) || due(self.look_again_at) {
             self.look();
@@ -302,10 +328,14 @@ impl Daemon {
             self.keep_order();
         }
         let mut end = None;
+        // Who confirms at the last moment is heard before the time is up.
         for request in batch.requests {
             if let Some(last) = self.answer(request) {
                 end = Some(last);
             }
+        }
+        if due(self.trial.as_ref().map(Trial::deadline)) {
+            self.end_trial();
         }
         end.or_else(|| batch.terminate.then_some(End::Leave))
     }
@@ -328,7 +358,10 @@ impl Daemon {
             self.keep_order();
         }
         let response = match &request.verb {
+            Verb::Reload if self.trial.is_some() => trial::occupied(),
             Verb::Reload => self.reload(true),
+            Verb::Apply(apply) => self.apply(apply),
+            Verb::Confirm { revision, keep } => self.confirm(*revision, *keep),
             Verb::Alive => Response::Done,
             Verb::ObserveAllowed(on) => match self.kernel.report_allowed(*on) {
                 Ok(()) => Response::Done,
@@ -352,7 +385,7 @@ impl Daemon {
     }
 
     /// Reads the policy files again, and takes the policy if all is well with it.
-    fn reload(&mut self, forced: bool) -> Response {
+    pub(super) fn reload(&mut self, forced: bool) -> Response {
         let response = match self.policies.read(forced) {
             None => None,
             Some(Ok(candidate)) => Some(self.take(candidate)),
@@ -371,11 +404,9 @@ impl Daemon {
 
     /// Whether anything in the kernel had to change.
     fn take(&mut self, candidate: Candidate) -> Result<bool, Rejection> {
-        let pass = Pass::prepare(self, &candidate.policy).map_err(Rejection::Policy)?;
-        pass.test(&candidate.policy).map_err(Rejection::Policy)?;
-        let changed = pass.publishes();
-        self.enforce(pass, candidate)
-            .map_err(|error| Rejection::Policy(format!("{error:#}")))?;
+        let before = self.meet_managers(None);
+        let taken = self.try_to_take(candidate);
+        let changed = taken.inspect_err(|_| self.managers = before)?;
         let generation = self.generation();
         log::info!(
             "policy revision {} in force: {} rules, generation {generation}",
@@ -383,6 +414,21 @@ impl Daemon {
             self.policies.current().rules.len(),
         );
         Ok(changed)
+    }
+
+    fn try_to_take(&mut self, candidate: Candidate) -> Result<bool, Rejection> {
+        let pass = Pass::prepare(self, &candidate.policy).map_err(Rejection::Policy)?;
+        pass.test(&candidate.policy).map_err(Rejection::Policy)?;
+        let changed = pass.publishes();
+        self.enforce(pass, candidate)
+            .map_err(|error| Rejection::Policy(format!("{error:#}")))?;
+        Ok(changed)
+    }
+
+    /// Whoever manages the host now may go on, whatever the next policy says. Returns who could until now.
+    pub(super) fn meet_managers(&mut self, caller: Option<&Connection>) -> BTreeSet<ManagementKey> {
+        let managers = management::find(&self.config.management, caller);
+        std::mem::replace(&mut self.managers, managers)
     }
 
     fn enforce(&mut self, pass: Pass, candidate: Candidate) -> Result<()> {
@@ -431,7 +477,7 @@ impl Daemon {
     ///
     /// # Errors
     /// The policy could not be written. The one that judged before does so still.
-    fn commit(&mut self, mut pass: Pass) -> Result<()> {
+    pub(super) fn commit(&mut self, mut pass: Pass) -> Result<()> {
         let publishes = pass.publishes();
         let mut failures = self.withdraw_shortcuts(&pass.inventory);
         failures.extend(self.disarm(&pass.inventory));
@@ -478,6 +524,8 @@ impl Daemon {
             }
             self.remarks = pass.remarks;
         }
+        self.warn_of_uplinks(&pass.uplinks);
+        self.uplinks = pass.uplinks;
         self.look_again_at = pass.check_again_at;
         let same_numbers = Arc::ptr_eq(&pass.compiled.identities, &self.compiled.identities);
         if same_numbers && pass.inventory != self.inventory {
@@ -528,13 +576,13 @@ impl Daemon {
     }
 
     /// In the words of the inventory and the policy that judge now.
-    fn name_everything(&self) {
+    pub(super) fn name_everything(&self) {
         let policy = self.policies.current();
         self.hub
             .rename(Names::new(&self.inventory, policy, &self.compiled));
     }
 
-    fn tell_service(&self) {
+    pub(super) fn tell_service(&self) {
         service::status(&format!(
             "{} endpoints, {} rules, policy revision {}",
             self.inventory.endpoints.len(),

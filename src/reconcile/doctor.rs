@@ -3,7 +3,8 @@
 use crate::compile::membership::identities_of;
 use crate::control::examination::{Check, Condition, Examination};
 use crate::control::report::{
-    CrowdedAccount, DockerState, FlowRoom, MapStatus, OpenedBy, StatusReport,
+    CrowdedAccount, DockerState, FlowRoom, MapStatus, OpenedBy, StatusReport, UplinkStatus,
+    XdpState,
 };
 use crate::inventory::docker::{DockerView, Sharer};
 use crate::inventory::model::{Attributes, Inventory};
@@ -36,6 +37,7 @@ pub(super) fn examine(findings: &Findings<'_>) -> Examination {
         flow_quotas(&findings.status.flows.crowded),
         maps(&findings.status.maps),
         events(findings.status),
+        uplinks(&findings.status.uplinks),
         fallbacks(findings.status),
         unprotected(findings.docker),
         shared_namespaces(findings),
@@ -80,6 +82,49 @@ fn policy(status: &StatusReport) -> Check {
             "mend them: `bridgewall check` shows what is wrong",
         ),
     }
+}
+
+fn uplinks(uplinks: &[UplinkStatus]) -> Check {
+    let name = "uplinks";
+    let foreign: Vec<_> = uplinks
+        .iter()
+        .filter(|uplink| uplink.xdp == XdpState::Foreign)
+        .map(|uplink| {
+            let reason = uplink.xdp_reason.as_deref().unwrap_or_default();
+            format!("{}: {reason}", uplink.interface)
+        })
+        .collect();
+    if !foreign.is_empty() {
+        return trouble(
+            name,
+            Condition::Warning,
+            "denied senders are dropped later than they could be",
+            foreign,
+            "nothing is open; where that costs too much, take the other XDP program off the interface",
+        );
+    }
+    let judged = uplinks.iter().filter(|uplink| uplink.judges).count();
+    let open: Vec<_> = uplinks
+        .iter()
+        .filter(|uplink| uplink.judges && uplink.attached.is_none())
+        .map(|uplink| uplink.interface.clone())
+        .collect();
+    if !open.is_empty() {
+        return trouble(
+            name,
+            Condition::Bad,
+            "the host's policy is not enforced on every uplink",
+            open,
+            "see `bridgewall status` and the journal: journalctl -u bridgewall",
+        );
+    }
+    fine(
+        name,
+        format!(
+            "the host's policy is enforced on {judged} of {} uplinks",
+            uplinks.len()
+        ),
+    )
 }
 
 fn kernel(failures: &[String]) -> Check {

@@ -4,6 +4,7 @@
 //! watchers -> trigger -> daemon -> host (observe) -> pass (diff) -> daemon (apply)
 //!                          \-> guarding: what is not armed is closed off
 //!                          \-> policies, store: what is in force, what is kept
+//!                          \-> trial: a policy that waits for its confirmation
 //!                           \-> answers: what is told when somebody asks
 //! ```
 
@@ -14,6 +15,7 @@ mod doctor;
 mod flow_room;
 mod guarding;
 mod host;
+mod management;
 mod pass;
 mod phases;
 pub mod policies;
@@ -21,6 +23,8 @@ mod settings;
 mod shortcuts;
 pub mod store;
 mod strangers;
+mod trial;
 pub mod trigger;
+mod uplinks;
 
 pub use daemon::run;

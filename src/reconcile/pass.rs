@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::daemon::Daemon;
 use super::phases::Phases;
+use super::uplinks::UplinkPlan;
 use crate::compile::checks::run_tests;
 use crate::compile::compile_again;
 use crate::compile::compiled::Compiled;
@@ -28,6 +29,7 @@ pub(super) struct Pass {
     pub remarks: Vec<Remark>,
     pub check_again_at: Option<Instant>,
     pub phases: Phases,
+    pub uplinks: UplinkPlan,
 }
 
 impl Pass {
@@ -56,17 +58,21 @@ impl Pass {
             }
         };
         phases.done("compile");
-        let (live, problems) = LiveInventory::new(&merged.inventory);
+        let (mut live, problems) = LiveInventory::new(&merged.inventory);
         for problem in problems {
             log::warn!("{problem}");
         }
+        let uplinks = UplinkPlan::new(merged.uplinks, &compiled);
+        daemon.doubt_what_has_another_program(&uplinks);
+        let actual = daemon.kernel.observe().map_err(|error| error.to_string())?;
+        phases.done("observe");
+        live.management.clone_from(&daemon.managers);
+        uplinks.enter(&mut live, daemon.config.uplinks.xdp, actual);
         let desired = Desired {
             policy: PolicyImage::from(&compiled),
             live,
         };
         phases.done("desire");
-        let actual = daemon.kernel.observe().map_err(|error| error.to_string())?;
-        phases.done("observe");
         let plan = diff::plan(actual, &desired).map_err(|error| error.to_string())?;
         phases.done("plan");
         Ok(Self {
@@ -79,6 +85,7 @@ impl Pass {
             ledger: merged.ledger,
             remarks: merged.remarks,
             check_again_at: merged.check_again_at,
+            uplinks,
         })
     }
 

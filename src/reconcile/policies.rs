@@ -15,6 +15,10 @@ use crate::policy::{Report, Snapshot, Trust, drop_in_folder, load_with_snapshot}
 /// Name of the last good policy in the [`Store`].
 const LAST_GOOD: &str = "last-good-policy";
 
+/// Name of the texts in the [`Store`] that the files hold, but that are not to be taken: see
+/// [`Policies::set_aside`].
+const SET_ASIDE: &str = "set-aside-policy";
+
 /// There is no policy to enforce: the files are refused, and no good one was kept. The daemon cannot
 /// start until somebody mends the files.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +52,7 @@ pub struct Candidate {
     /// What it says.
     pub policy: Arc<Policy>,
     snapshot: Snapshot,
-    /// Whether it is what the files say, and not what was kept of them.
+    /// Whether it is what the files say, and not what was kept of them or stands elsewhere.
     from_files: bool,
 }
 
@@ -78,13 +82,21 @@ impl Policies {
         let (candidate, files, error) = match read {
             Ok(policy) => {
                 let files = policy.files.clone();
-                let policy = Arc::new(policy);
-                let candidate = Candidate {
-                    policy,
-                    snapshot,
-                    from_files: true,
-                };
-                (candidate, files, None)
+                match instead_of(&snapshot, store) {
+                    Some(kept) => {
+                        log::warn!("{SET_ASIDE_NOTE}");
+                        (kept, files, Some(SET_ASIDE_NOTE.to_owned()))
+                    }
+                    None => {
+                        let policy = Arc::new(policy);
+                        let candidate = Candidate {
+                            policy,
+                            snapshot,
+                            from_files: true,
+                        };
+                        (candidate, files, None)
+                    }
+                }
             }
             Err(report) => {
                 let files = report.files().to_vec();
@@ -137,6 +149,63 @@ impl Policies {
         Some(read)
     }
 
+    /// Reads the files now, whether or not they were touched.
+    ///
+    /// # Errors
+    /// They are refused: all the reasons.
+    pub fn read_now(&mut self) -> Result<Candidate, Rejection> {
+        self.read(true).unwrap_or_else(|| {
+            Err(Rejection::Policy(
+                "the policy files were not read".to_owned(),
+            ))
+        })
+    }
+
+    /// Reads a policy that stands elsewhere.
+    ///
+    /// # Errors
+    /// It is refused: all the reasons.
+    pub fn read_other(&self, path: &Path) -> Result<Candidate, Rejection> {
+        let (snapshot, read) = load_with_snapshot(path, Trust::RootOnly);
+        let policy = Arc::new(read.map_err(Rejection::Files)?);
+        Ok(Candidate {
+            policy,
+            snapshot,
+            from_files: false,
+        })
+    }
+
+    /// What the files hold is not to be taken at the next start, unless they change: they hold this
+    /// candidate, which nobody has confirmed yet.
+    ///
+    /// # Errors
+    /// That cannot be kept.
+    pub fn set_aside(&mut self, candidate: &Candidate, store: &Store) -> Result<()> {
+        store.save(SET_ASIDE, &Some(&candidate.snapshot))
+    }
+
+    /// Another policy is in force, and none of them is the one for the next start.
+    pub fn put(&mut self, policy: Arc<Policy>) {
+        self.policy = policy;
+        self.revision += 1;
+    }
+
+    /// The policy that is in force is to stay: also after the next start, where the files hold another
+    /// one, for as long as they do.
+    pub fn confirm(&mut self, candidate: Candidate, from_files: bool, store: &Store) {
+        self.error = None;
+        self.keep(&candidate, store);
+        let aside = if from_files {
+            None
+        } else {
+            let (snapshot, _) = load_with_snapshot(&self.path, Trust::RootOnly);
+            (snapshot != candidate.snapshot).then_some(snapshot)
+        };
+        if let Err(error) = store.save(SET_ASIDE, &aside) {
+            log::error!("{error:#}");
+        }
+    }
+
     /// The candidate is in force. It is kept as the last good one; that this failed is reported, for
     /// the policy in force is none the worse for it.
     ///
@@ -145,8 +214,18 @@ impl Policies {
         if candidate.from_files {
             self.error = None;
         }
-        self.policy = candidate.policy;
-        self.revision += 1;
+        self.keep(&candidate, store);
+        if candidate.from_files
+            && store.has(SET_ASIDE)
+            && let Err(error) = store.save(SET_ASIDE, &None::<Snapshot>)
+        {
+            log::error!("{error:#}");
+        }
+        self.put(candidate.policy);
+    }
+
+    /// For the next start with broken files.
+    fn keep(&self, candidate: &Candidate, store: &Store) {
         if let Err(error) = store.save(LAST_GOOD, &candidate.snapshot) {
             log::error!("{error:#}");
         }
@@ -188,6 +267,27 @@ impl Policies {
     pub fn watched(&self) -> Vec<PathBuf> {
         watched(&self.path, &self.files)
     }
+}
+
+/// Why the files are not what is in force, though all is well with them.
+const SET_ASIDE_NOTE: &str = "the policy files hold a policy that was applied and not confirmed, or that \
+    was replaced by one that was: the last confirmed one is in force; change the files, or say \
+    `bridgewall reload`, to take them";
+
+/// The policy to begin with in place of files that were set aside.
+fn instead_of(files: &Snapshot, store: &Store) -> Option<Candidate> {
+    let aside = store.load::<Option<Snapshot>>(SET_ASIDE);
+    let aside = aside.unwrap_or_else(|error| {
+        log::error!("{error:#}");
+        None
+    });
+    if aside.flatten().as_ref() != Some(files) {
+        return None;
+    }
+    last_good(store).unwrap_or_else(|error| {
+        log::error!("{error:#}");
+        None
+    })
 }
 
 fn watched(path: &Path, files: &[PathBuf]) -> Vec<PathBuf> {

@@ -15,7 +15,7 @@ pub(super) fn inventory(config: &Config) -> Settings {
     Settings {
         managed: config.bridges.managed.clone(),
         excluded: config.bridges.excluded.clone(),
-        uplinks: Vec::new(),
+        uplinks: config.uplinks.interfaces.clone(),
         plain: config
             .interfaces
             .iter()

@@ -52,6 +52,12 @@ impl Store {
             .with_context(|| format!("{} is damaged: remove it", path.display()))
     }
 
+    /// Whether a value was ever saved.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
     /// Saves a value: written beside, synced, renamed.
     ///
     /// # Errors

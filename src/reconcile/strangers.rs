@@ -12,11 +12,17 @@ use anyhow::Result;
 
 use super::daemon::Daemon;
 use crate::inventory::endpoints::Merged;
+use crate::inventory::observer::Changes;
 use crate::policy::model::Policy;
+use crate::state::actual::Actual;
+use crate::state::desired::TemplateConstants;
 
 impl Daemon {
     /// Looks at the host, and takes no interface for one that is gone.
     pub(super) fn look_for_others(&mut self, policy: &Policy) -> Result<Merged> {
+        // Whoever attaches an XDP program to an interface need not say so.
+        let uplinks = self.uplinks.interfaces().collect();
+        self.host.note(Changes::of_links(uplinks));
         let Self {
             host,
             kernel,
@@ -34,7 +40,7 @@ impl Daemon {
             let unmarked = guard.unmarked(links);
             // At first, and after trouble, there is nothing that all of them would have to have.
             let armed: BTreeSet<u32> = match kernel.known() {
-                Some(actual) => actual.attachments.keys().copied().collect(),
+                Some(actual) => endpoints(actual),
                 None => known.clone(),
             };
             let suspects: BTreeSet<u32> = armed.intersection(&unmarked).copied().collect();
@@ -51,4 +57,16 @@ impl Daemon {
             Ok(strangers)
         })
     }
+}
+
+/// Interfaces of endpoints. Uplinks are not armed, and bear no mark.
+fn endpoints(actual: &Actual) -> BTreeSet<u32> {
+    let attachments = actual.attachments.iter();
+    attachments
+        .filter(|(_, attachment)| {
+            let constants = attachment.constants.as_ref();
+            !constants.is_some_and(TemplateConstants::is_uplink)
+        })
+        .map(|(ifindex, _)| *ifindex)
+        .collect()
 }

@@ -1,13 +1,13 @@
 //! What the kernel holds: read back from it, and carried on with every operation that is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::denial::Denial;
 use super::desired::{
-    AddressKey, AddressOwner, EndpointRecord, PolicyImage, PublishedKey, PublishedTarget,
-    TemplateConstants,
+    AddressKey, AddressOwner, EndpointRecord, ManagementKey, PolicyImage, PublishedKey,
+    PublishedTarget, TemplateConstants, XdpMode,
 };
 use super::networks::Placed;
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
@@ -129,6 +129,17 @@ pub struct ActualAttachment {
     pub sound: bool,
 }
 
+/// Our XDP program on one interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActualXdp {
+    /// The kernel's number of it.
+    pub program: u32,
+    /// It runs behind the driver, not in it.
+    pub generic: bool,
+    /// Whether it can stay as it is: the present program, with the present maps.
+    pub sound: bool,
+}
+
 /// How much the kernel's tables hold: entries, over both slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
@@ -146,6 +157,8 @@ pub struct Capacity {
     pub endpoints: u32,
     /// Rule numbers, 0 included, which is the default.
     pub rules: u32,
+    /// Who may always reach the host.
+    pub management: u32,
 }
 
 /// What the kernel holds.
@@ -171,6 +184,10 @@ pub struct Actual {
     /// The policy that the judging slot was found to hold, leaving aside which endpoint has which number:
     /// comparing it again can be spared.
     pub judging_policy: Option<PolicyImage>,
+    /// By interface index: our XDP programs.
+    pub xdp: BTreeMap<u32, ActualXdp>,
+    /// Who may always reach which of the host's TCP ports.
+    pub management: BTreeSet<ManagementKey>,
     /// How much there is room for.
     pub capacity: Capacity,
     /// How new attachments are made.
@@ -191,6 +208,8 @@ impl Actual {
             published: BTreeMap::new(),
             attachments: BTreeMap::new(),
             judging_policy: None,
+            xdp: BTreeMap::new(),
+            management: BTreeSet::new(),
             capacity,
             mechanism,
         }
@@ -295,6 +314,24 @@ impl Actual {
             }
             Operation::Detach(ifindex) => {
                 self.attachments.remove(ifindex);
+            }
+            // Which program it is, and where it has come to run, the kernel enters afterwards.
+            Operation::AttachXdp(ifindex, wanted) => {
+                let attached = ActualXdp {
+                    program: 0,
+                    generic: wanted.mode == XdpMode::Generic,
+                    sound: true,
+                };
+                self.xdp.insert(*ifindex, attached);
+            }
+            Operation::DetachXdp(ifindex) => {
+                self.xdp.remove(ifindex);
+            }
+            Operation::SetManagement(keys) => self.management.extend(keys.iter().copied()),
+            Operation::RemoveManagement(keys) => {
+                for key in keys {
+                    self.management.remove(key);
+                }
             }
             Operation::ClearEndpoints(numbers) => {
                 for number in numbers {

@@ -1,7 +1,7 @@
 //! Random desired states converge: plans are run against a [`Machine`], and the machine is asked
 //! what it holds. And some that are not random, by what their plans consist of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use super::actual::{Actual, Mechanism};
 use super::denial::Denial;
 use super::desired::{
-    AddressKey, AddressOwner, Attachment, Desired, EndpointRecord, LiveInventory, PolicyImage,
-    PublishedKey, PublishedTarget, Sender, TemplateConstants,
+    AddressKey, AddressOwner, Attachment, Desired, EndpointRecord, LiveInventory, ManagementKey,
+    PolicyImage, PublishedKey, PublishedTarget, Sender, TemplateConstants, XdpAttachment, XdpMode,
 };
 use super::diff::plan;
 use super::machine::{CAPACITY, Machine};
@@ -140,8 +140,29 @@ fn live_inventory() -> impl Strategy<Value = LiveInventory> {
     })
 }
 
+/// Uplinks, and who may always get in.
+fn edge() -> impl Strategy<Value = (BTreeSet<ManagementKey>, BTreeMap<u32, XdpAttachment>)> {
+    let manager = (0..4_u8, 22..24_u16).prop_map(|(last, port)| ManagementKey {
+        network: IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)).into(),
+        port,
+    });
+    let uplink = prop_oneof![Just(XdpMode::Native), Just(XdpMode::Generic)];
+    (
+        proptest::collection::btree_set(manager, 0..4),
+        proptest::collection::btree_map(2..5_u32, uplink, 0..3),
+    )
+        .prop_map(|(managers, uplinks)| {
+            let attach = |(ifindex, mode)| {
+                let interface = format!("eth{ifindex}");
+                (ifindex, XdpAttachment { interface, mode })
+            };
+            (managers, uplinks.into_iter().map(attach).collect())
+        })
+}
+
 fn desired() -> impl Strategy<Value = Desired> {
-    (policy_image(), live_inventory()).prop_map(|(mut policy, live)| {
+    (policy_image(), live_inventory(), edge()).prop_map(|(mut policy, mut live, edge)| {
+        (live.management, live.xdp) = edge;
         policy
             .endpoints
             .retain(|number, _| live.endpoints.contains_key(number));
@@ -198,6 +219,8 @@ proptest! {
             prop_assert_eq!(&observed.endpoints, &actual.endpoints);
             prop_assert_eq!(&observed.addresses, &actual.addresses);
             prop_assert_eq!(&observed.published, &actual.published);
+            prop_assert_eq!(&observed.management, &actual.management);
+            prop_assert_eq!(&observed.xdp, &actual.xdp);
             prop_assert_eq!(&observed.attachments, &actual.attachments);
             prop_assert_eq!(observed.active, actual.active);
             for (place, list) in &observed.lists {

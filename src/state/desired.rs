@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::denial::Denial;
 use super::networks::Networks;
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey};
@@ -80,6 +82,10 @@ pub struct LiveInventory {
     pub published: BTreeMap<PublishedKey, PublishedTarget>,
     /// By interface index.
     pub attachments: BTreeMap<u32, Attachment>,
+    /// By interface index: uplinks that drop before anything else does.
+    pub xdp: BTreeMap<u32, XdpAttachment>,
+    /// Who may always reach which of the host's TCP ports.
+    pub management: BTreeSet<ManagementKey>,
 }
 
 /// Where an endpoint is.
@@ -154,6 +160,47 @@ pub struct Attachment {
     pub constants: TemplateConstants,
 }
 
+/// An XDP program on an uplink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XdpAttachment {
+    /// The interface's name, for messages only.
+    pub interface: String,
+    /// Where it may run.
+    pub mode: XdpMode,
+}
+
+/// Where an XDP program may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum XdpMode {
+    /// In the driver if it can, else behind it.
+    Any,
+    /// In the driver.
+    Native,
+    /// Behind the driver.
+    Generic,
+}
+
+impl XdpMode {
+    /// Whether a program may run there.
+    #[must_use]
+    pub const fn allows(self, generic: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Native => !generic,
+            Self::Generic => generic,
+        }
+    }
+}
+
+/// Somebody who may always reach a TCP port of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ManagementKey {
+    /// From where.
+    pub network: IpNet,
+    /// The host's port.
+    pub port: u16,
+}
+
 /// What one interface's templates know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateConstants {
@@ -161,6 +208,21 @@ pub struct TemplateConstants {
     pub number: EndpointNumber,
     /// Who may send there. Unknown: nothing passes.
     pub sender: Option<Sender>,
+}
+
+impl TemplateConstants {
+    /// An uplink's: no endpoint has number 0, and what an uplink's programs ask differs with nothing but
+    /// the interface, which the packet tells.
+    pub const UPLINK: Self = Self {
+        number: EndpointNumber(0),
+        sender: None,
+    };
+
+    /// Whether it is an uplink's.
+    #[must_use]
+    pub fn is_uplink(&self) -> bool {
+        self.number.0 == 0
+    }
 }
 
 /// Who may send from an interface.

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::actual::{Actual, KernelEndpoint, ListPlace, SubjectPlaces};
-use super::desired::{Desired, LiveInventory, PolicyImage};
+use super::desired::{Desired, LiveInventory, ManagementKey, PolicyImage};
 use super::lists::Placement;
 use super::networks::{NoRoom, Placed};
 use super::numbers::{EndpointNumber, IdentityNumber, PeerKind};
@@ -41,6 +41,7 @@ pub fn plan(actual: &Actual, desired: &Desired) -> Result<Plan, PlanError> {
         operations.extend(policy(&after, desired)?);
     }
     operations.extend(attachments(actual, &desired.live));
+    operations.extend(xdp(actual, &desired.live));
     let gone: Vec<EndpointNumber> = actual
         .endpoints
         .keys()
@@ -58,7 +59,8 @@ fn push<T>(operations: &mut Vec<Operation>, things: Vec<T>, make: impl Fn(Vec<T>
     }
 }
 
-/// Addresses and records.
+/// Addresses, records, and who may always get in: what is allowed first, so that nobody is locked out by
+/// what follows.
 fn live(actual: &Actual, desired: &Desired) -> Vec<Operation> {
     let live = &desired.live;
     let gone: Vec<_> = actual
@@ -99,7 +101,15 @@ fn live(actual: &Actual, desired: &Desired) -> Vec<Operation> {
     let judge_again =
         known_changed || [gone.len(), owned.len(), closed.len(), opened.len()] != [0; 4];
 
+    let managers = |these: &BTreeSet<ManagementKey>, others: &BTreeSet<ManagementKey>| {
+        these.difference(others).copied().collect::<Vec<_>>()
+    };
+    let admitted = managers(&live.management, &actual.management);
+    let dismissed = managers(&actual.management, &live.management);
+
     let mut operations = Vec::new();
+    push(&mut operations, admitted, Operation::SetManagement);
+    push(&mut operations, dismissed, Operation::RemoveManagement);
     push(&mut operations, closed, Operation::RemovePublished);
     push(&mut operations, gone, Operation::RemoveAddresses);
     push(&mut operations, records, Operation::SetEndpoints);
@@ -294,6 +304,26 @@ fn difference<K: Ord + Copy, V: PartialEq + Copy>(
     (gone, changed)
 }
 
+/// XDP programs come after the others, which do the same later.
+fn xdp(actual: &Actual, live: &LiveInventory) -> Vec<Operation> {
+    let attach = live
+        .xdp
+        .iter()
+        .filter(|(ifindex, wanted)| {
+            !actual
+                .xdp
+                .get(ifindex)
+                .is_some_and(|found| found.sound && wanted.mode.allows(found.generic))
+        })
+        .map(|(&ifindex, wanted)| Operation::AttachXdp(ifindex, wanted.clone()));
+    let detach = actual
+        .xdp
+        .keys()
+        .filter(|ifindex| !live.xdp.contains_key(ifindex))
+        .map(|&ifindex| Operation::DetachXdp(ifindex));
+    attach.chain(detach).collect()
+}
+
 /// Programs: who has none of the right ones, and who should have none.
 fn attachments(actual: &Actual, live: &LiveInventory) -> Vec<Operation> {
     let attach = live
@@ -340,6 +370,11 @@ fn check_live(actual: &Actual, live: &LiveInventory) -> Result<(), PlanError> {
         Table::Published,
         live.published.len(),
         capacity.published as usize,
+    )?;
+    check(
+        Table::Management,
+        live.management.len(),
+        capacity.management as usize,
     )?;
     let last = live.endpoints.keys().next_back().map(|number| number.0);
     check(

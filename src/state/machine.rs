@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::actual::{
-    Active, Actual, ActualAttachment, Capacity, KernelEndpoint, ListPlace, Mechanism, SlotImage,
+    Active, Actual, ActualAttachment, ActualXdp, Capacity, KernelEndpoint, ListPlace, Mechanism,
+    SlotImage,
 };
 use super::desired::{
-    AddressKey, AddressOwner, Attachment, LiveInventory, PolicyImage, PublishedKey,
-    PublishedTarget, TemplateConstants,
+    AddressKey, AddressOwner, Attachment, LiveInventory, ManagementKey, PolicyImage, PublishedKey,
+    PublishedTarget, TemplateConstants, XdpAttachment, XdpMode,
 };
 use super::networks::{Change, Node, Placed, ROOTS, ROOTS_IN_ROW};
 use super::numbers::{EndpointNumber, IdentityNumber, Slot};
@@ -27,6 +28,7 @@ pub(super) const CAPACITY: Capacity = Capacity {
     published: 8,
     endpoints: 8,
     rules: 8,
+    management: 8,
 };
 
 /// The kernel's maps, without any knowledge of what belongs together.
@@ -40,6 +42,8 @@ pub(super) struct Machine {
     endpoints: BTreeMap<EndpointNumber, KernelEndpoint>,
     addresses: BTreeMap<AddressKey, AddressOwner>,
     published: BTreeMap<PublishedKey, PublishedTarget>,
+    management: BTreeSet<ManagementKey>,
+    xdp: BTreeMap<u32, XdpMode>,
     ours: BTreeMap<u32, TemplateConstants>,
     pub(super) foreign: BTreeSet<u32>,
 }
@@ -56,6 +60,8 @@ impl Machine {
             endpoints: BTreeMap::new(),
             addresses: BTreeMap::new(),
             published: BTreeMap::new(),
+            management: BTreeSet::new(),
+            xdp: BTreeMap::new(),
             ours: BTreeMap::new(),
             foreign: BTreeSet::from([101, 999]),
         }
@@ -130,6 +136,22 @@ impl Machine {
                     self.published.insert(*key, *target);
                 }
                 assert!(self.published.len() <= CAPACITY.published as usize);
+            }
+            Operation::SetManagement(keys) => {
+                self.management.extend(keys.iter().copied());
+                assert!(self.management.len() <= CAPACITY.management as usize);
+            }
+            Operation::RemoveManagement(keys) => {
+                for key in keys {
+                    assert!(self.management.remove(key), "{key:?} is not there");
+                }
+            }
+            Operation::AttachXdp(ifindex, wanted) => {
+                assert!(self.active.generation > 0, "nothing judges yet");
+                self.xdp.insert(*ifindex, wanted.mode);
+            }
+            Operation::DetachXdp(ifindex) => {
+                assert!(self.xdp.remove(ifindex).is_some(), "{ifindex} has none");
             }
             Operation::AwaitReaders => self.readers_of_standby = false,
             Operation::WriteLists(lists) => {
@@ -254,6 +276,19 @@ impl Machine {
         actual.endpoints = self.endpoints.clone();
         actual.addresses = self.addresses.clone();
         actual.published = self.published.clone();
+        actual.management = self.management.clone();
+        actual.xdp = self
+            .xdp
+            .iter()
+            .map(|(&ifindex, &mode)| {
+                let attached = ActualXdp {
+                    program: 0,
+                    generic: mode == XdpMode::Generic,
+                    sound: true,
+                };
+                (ifindex, attached)
+            })
+            .collect();
         actual.attachments = self
             .ours
             .iter()
@@ -308,6 +343,15 @@ impl Machine {
                 .collect(),
             addresses: self.addresses.clone(),
             published: self.published.clone(),
+            management: self.management.clone(),
+            xdp: self
+                .xdp
+                .iter()
+                .map(|(&ifindex, &mode)| {
+                    let interface = format!("eth{ifindex}");
+                    (ifindex, XdpAttachment { interface, mode })
+                })
+                .collect(),
             attachments: self
                 .ours
                 .iter()

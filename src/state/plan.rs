@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::actual::{KernelEndpoint, ListPlace, SubjectPlaces};
 use super::denial::Denial;
-use super::desired::{AddressKey, AddressOwner, Attachment, PublishedKey, PublishedTarget};
+use super::desired::{
+    AddressKey, AddressOwner, Attachment, ManagementKey, PublishedKey, PublishedTarget,
+    XdpAttachment,
+};
 use super::networks::Change;
 use super::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use super::steps::StepList;
@@ -64,6 +67,14 @@ pub enum Operation {
     Attach(u32, Attachment),
     /// This interface has no programs of ours any more, or is gone itself.
     Detach(u32),
+    /// This uplink has our XDP program.
+    AttachXdp(u32, XdpAttachment),
+    /// This interface has no XDP program of ours any more, or is gone itself.
+    DetachXdp(u32),
+    /// These may always reach the host.
+    SetManagement(Vec<ManagementKey>),
+    /// These may no longer.
+    RemoveManagement(Vec<ManagementKey>),
     /// These numbers are not in use any more.
     ClearEndpoints(Vec<EndpointNumber>),
 }
@@ -85,6 +96,8 @@ pub enum Table {
     Endpoints,
     /// Rule numbers.
     Rules,
+    /// Who may always reach the host.
+    Management,
     /// Identity numbers of endpoints.
     Identities,
 }
@@ -99,6 +112,7 @@ impl fmt::Display for Table {
             Self::Published => "published ports",
             Self::Endpoints => "endpoints",
             Self::Rules => "rules",
+            Self::Management => "addresses that may always manage the host",
             Self::Identities => "identity numbers",
         })
     }
@@ -142,5 +156,6 @@ fn remedy(table: Table) -> &'static str {
         Table::Published => ": raise limits.published_ports in bridgewall.toml",
         Table::Endpoints => ": raise limits.endpoints in bridgewall.toml",
         Table::Rules => ": raise limits.rules in bridgewall.toml",
+        Table::Management => ": let management.allow in bridgewall.toml have fewer, wider entries",
     }
 }

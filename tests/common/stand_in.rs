@@ -10,9 +10,10 @@ use bridgewall::control::examination::{Check, Condition, Examination};
 use bridgewall::control::explanation::ExplainReport;
 use bridgewall::control::protocol::{ErrorKind, Listing, Question, Response};
 use bridgewall::control::report::{
-    AttachStatus, Counter, DockerState, DockerStatus, EndpointCounts, EndpointReport, EventStatus,
-    FlowEnd, FlowReport, FlowStatus, FlowsReport, GuardState, GuardStatus, IdentityReport, Passage,
-    PolicyStatus, ReloadReport, RuleReport, StatusReport, StopReport, TroubleStatus,
+    ApplyReport, AttachStatus, ConfirmReport, Counter, DockerState, DockerStatus, EndpointCounts,
+    EndpointReport, EventStatus, FlowEnd, FlowReport, FlowStatus, FlowsReport, GuardState,
+    GuardStatus, IdentityReport, Passage, PolicyStatus, ReloadReport, RuleReport, StatusReport,
+    StopReport, TroubleStatus,
 };
 use bridgewall::control::server::{ControlRequest, Limits, Server, Verb};
 use bridgewall::control::tally::Tally;
@@ -117,6 +118,18 @@ fn answer(
                 rules: 1,
                 identities: 2,
             }),
+            Verb::Apply(apply) => Response::Applied(ApplyReport {
+                revision: 5,
+                generation: 14,
+                seconds: apply.seconds,
+                added: vec!["allow office -> host 22/tcp".to_owned()],
+                removed: Vec::new(),
+            }),
+            Verb::Confirm { keep, .. } => Response::Confirmed(ConfirmReport {
+                revision: 5,
+                kept: keep,
+                file: None,
+            }),
             Verb::List(Listing::Endpoints) => Response::Endpoints(vec![endpoint()]),
             Verb::List(Listing::Identities) => Response::Identities(vec![identity()]),
             Verb::List(Listing::Rules) => Response::Rules(vec![rule()]),
@@ -198,6 +211,9 @@ pub fn healthy() -> StatusReport {
             error: None,
         },
         flows: FlowStatus::default(),
+        uplinks: Vec::new(),
+        management: Default::default(),
+        trial: None,
         maps: Vec::new(),
         drops: Vec::new(),
         events: EventStatus::default(),

@@ -18,8 +18,8 @@ use crate::build::{Builder, closed, containers, tcp};
 const ROOM: Capacity = Capacity {
     steps: 1 << 18,
     pairs: 1 << 17,
-    networks4: 1 << 10,
-    networks6: 1 << 10,
+    network_nodes: 1 << 10,
+    management: 1 << 8,
     addresses: 1 << 14,
     published: 1 << 14,
     endpoints: 1 << 12,

@@ -62,9 +62,9 @@ fn a_look_asks_about_what_has_changed_and_about_nothing_else() {
         (observer.questions() - before, peers)
     };
 
-    // The first look: two lists, and two questions for each port's other end.
+    // The first look: three lists, and two questions for each port's other end.
     let first = asked(&mut observer, Changes::default());
-    assert_eq!(first, (2 + 2 * PORTS as u64, PORTS));
+    assert_eq!(first, (3 + 2 * PORTS as u64, PORTS));
     assert_eq!(asked(&mut observer, Changes::default()), (0, PORTS));
 
     // A notice about one port: that port, and its other end.
@@ -89,7 +89,7 @@ fn a_look_asks_about_what_has_changed_and_about_nothing_else() {
         cause: "lost".to_owned(),
     }]);
     let all = asked(&mut observer, lost);
-    assert_eq!(all, (2 + 2 * (PORTS as u64 - 1), PORTS - 1));
+    assert_eq!(all, (3 + 2 * (PORTS as u64 - 1), PORTS - 1));
 }
 
 #[test]

@@ -51,6 +51,18 @@ impl Veth {
         Ok(())
     }
 
+    /// The same before all others, in the driver and behind it.
+    pub fn attach_xdp(&self, program: &Program<'_>) -> Result<(), String> {
+        for (mode, name) in [
+            (raw::XDP_FLAGS_DRV_MODE, "in the driver"),
+            (raw::XDP_FLAGS_SKB_MODE, "behind the driver"),
+        ] {
+            self.attach_link(program, raw::BPF_XDP, mode)
+                .map_err(|error| format!("attach {name}: {error}"))?;
+        }
+        Ok(())
+    }
+
     fn attach_clsact(&self, program: &Program<'_>, is_egress: bool) -> libbpf_rs::Result<()> {
         let mut hook = TcHookBuilder::new(program.as_fd())
             .ifindex(self.index)
@@ -67,9 +79,19 @@ impl Veth {
         } else {
             raw::BPF_TCX_INGRESS
         };
+        self.attach_link(program, place, 0)
+    }
+
+    fn attach_link(
+        &self,
+        program: &Program<'_>,
+        place: raw::bpf_attach_type,
+        flags: u32,
+    ) -> io::Result<()> {
         // SAFETY: a C struct of integers, pointers and unions of them: all zeroes is a value.
         let mut options: raw::bpf_link_create_opts = unsafe { zeroed() };
         options.sz = size_of_val(&options) as raw::size_t;
+        options.flags = flags;
         // SAFETY: `options` outlives the call.
         let link = unsafe {
             raw::bpf_link_create(program.as_fd().as_raw_fd(), self.index, place, &options)

@@ -85,9 +85,10 @@ enum Kind {
 }
 
 impl Kind {
-    /// Bodies say so in their name. Anything else is held to the tighter budget.
+    /// Bodies say so in their name, and the XDP program, which all uplinks share, is as good as one.
+    /// Anything else is held to the tighter budget.
     fn of(program: &str) -> Self {
-        if program.ends_with("_body") {
+        if program.ends_with("_body") || program.ends_with("_xdp") {
             Self::Body
         } else {
             Self::Template
@@ -256,6 +257,7 @@ fn load(
         Kind::Template => veth.attach(&program)?,
         // The daemon runs it: it is attached to nothing.
         Kind::Body if program.prog_type() == ProgramType::Syscall => {}
+        Kind::Body if program.prog_type() == ProgramType::Xdp => veth.attach_xdp(&program)?,
         Kind::Body => maps.place(&program)?,
     }
     Ok(Measured {

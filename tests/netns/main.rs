@@ -40,6 +40,7 @@ mod reload;
 mod rules;
 mod shortcuts;
 mod spoofing;
+mod uplinks;
 
 use common::daemon::{Attach, Daemon};
 use common::sandbox::Sandbox;

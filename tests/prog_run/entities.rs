@@ -50,7 +50,7 @@ fn counting() -> Firewall {
         firewall.set_network(0, groups.parse().expect("an address"), length, INTERNET);
     }
     for range in LOCAL_RANGES {
-        firewall.set_network(0, range.network(), range.prefix_len().into(), LAN);
+        firewall.set_network(0, range.network(), range.prefix_len(), LAN);
     }
     let lists = |first: u32| {
         KINDS.map(|kind| firewall.add_steps(Verdict::Drop, &[allow_all(first + kind as u32)]))

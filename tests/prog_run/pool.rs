@@ -93,6 +93,12 @@ pub fn open(configure: impl FnOnce(&mut OpenBridgewallSkel<'static>)) -> Bridgew
         .expect("open the skeleton");
     let settings = &mut open.maps.rodata_data.as_mut().expect("settings").settings;
     settings.mark_shift = MARK_SHIFT;
+    // What uplinks have is tried with real packets.
+    for mut program in open.open_object_mut().progs_mut() {
+        if program.name().to_string_lossy().contains("uplink") {
+            program.set_autoload(false);
+        }
+    }
     configure(&mut open);
     open.load().expect("load: these tests need root")
 }

@@ -18,7 +18,7 @@ pub(super) struct Candidate<'a> {
     pub plain: Option<&'a PlainInterface>,
 }
 
-pub(super) fn is_managed(bridge: &str, settings: &Settings) -> bool {
+pub(in crate::inventory) fn is_managed(bridge: &str, settings: &Settings) -> bool {
     any(&settings.managed, bridge) && !any(&settings.excluded, bridge)
 }
 

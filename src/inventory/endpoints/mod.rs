@@ -14,7 +14,7 @@
 //! Once named by the first two, an endpoint stays what it is while its interface exists: a container
 //! gains nothing by changing its MAC address or moving its interface into a namespace of its own.
 
-mod candidates;
+pub(super) mod candidates;
 mod claims;
 mod ledger;
 mod naming;
@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use super::docker::{DockerState, DockerView};
 use super::model::{Endpoint, HostAddress, Inventory, MacAddress};
 use super::netlink::{InterfaceAddress, Link, Nsid, Peer};
+use super::uplinks::{self, Uplink};
 use crate::policy::model::Pattern;
 use crate::state::numbers::EndpointNumber;
 
@@ -46,6 +47,8 @@ pub struct HostView {
     pub peers: BTreeMap<u32, Peer>,
     /// The network namespaces of Docker's running containers, by container id.
     pub namespaces: BTreeMap<String, Nsid>,
+    /// The interfaces that default routes lead to.
+    pub default_routes: BTreeSet<u32>,
 }
 
 /// What is known of Docker, as far as it matters here.
@@ -76,7 +79,7 @@ pub struct Settings {
     pub managed: Vec<Pattern>,
     /// Bridges that are not managed after all.
     pub excluded: Vec<Pattern>,
-    /// The host's ways to the outside: never endpoints.
+    /// The host's ways to the outside: never endpoints. None: where default routes lead to.
     pub uplinks: Vec<Pattern>,
     /// Interfaces that are endpoints, and what is known of them.
     pub plain: Vec<PlainInterface>,
@@ -105,6 +108,8 @@ pub struct PlainInterface {
 pub struct Merged {
     /// Everything that policy is compiled for.
     pub inventory: Inventory,
+    /// The host's ways to the outside.
+    pub uplinks: Vec<Uplink>,
     /// To be handed in the next time, and kept for the next start.
     pub ledger: Ledger,
     /// What people should know.
@@ -189,6 +194,7 @@ pub fn merge(
         );
     }
     Merged {
+        uplinks: uplinks::find(host, settings, &inventory),
         inventory,
         ledger,
         remarks,

@@ -12,13 +12,17 @@ use super::bridging::{
 };
 use super::nsid::Nsid;
 use crate::inventory::model::MacAddress;
-use crate::netlink::{Netlink, NetlinkError, attributes, text, unsigned};
+use crate::netlink::{Netlink, NetlinkError, attributes, text, unsigned, word};
 
 /// `struct ifinfomsg` (rtnetlink.h).
 const HEADER_BYTES: usize = 16;
+const HEADER_HARDWARE: usize = 2;
 const HEADER_INDEX: usize = 4;
 const HEADER_FLAGS: usize = 8;
 const IFF_UP: u32 = 1;
+
+/// Of `HEADER_HARDWARE` (if_arp.h).
+const ARPHRD_ETHER: u16 = 1;
 
 // if_link.h
 const IFLA_ADDRESS: u16 = 1;
@@ -30,7 +34,13 @@ const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_GROUP: u16 = 27;
 const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_XDP: u16 = 43;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_XDP_ATTACHED: u16 = 2;
+/// Any program, the driver's, the one behind it, the hardware's.
+const IFLA_XDP_PROGRAMS: [u16; 4] = [4, 5, 6, 7];
+/// Of `IFLA_XDP_ATTACHED`.
+const XDP_ATTACHED_SKB: u8 = 2;
 /// Of `IFLA_OPERSTATE`, RFC 2863: for interfaces that do not say, and for those that are up.
 const OPERATIONAL: [u8; 2] = [0, 6];
 
@@ -63,6 +73,19 @@ pub struct Link {
     pub bridge: Option<BridgeSettings>,
     /// If it is a bridge's port.
     pub port: Option<PortSettings>,
+    /// It carries Ethernet frames.
+    pub ethernet: bool,
+    /// The XDP program that it has.
+    pub xdp: Option<LinkXdp>,
+}
+
+/// An XDP program on an interface, anybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkXdp {
+    /// The kernel's number of it.
+    pub program: u32,
+    /// It runs behind the driver, not in it.
+    pub generic: bool,
 }
 
 impl Link {
@@ -83,6 +106,8 @@ impl Link {
             queue: None,
             bridge: None,
             port: None,
+            ethernet: true,
+            xdp: None,
         }
     }
 
@@ -114,6 +139,8 @@ impl Link {
             queue: None,
             bridge: None,
             port: None,
+            ethernet: hardware(payload)? == ARPHRD_ETHER,
+            xdp: None,
         };
         for attribute in attributes(payload, HEADER_BYTES)? {
             let attribute = attribute?;
@@ -129,6 +156,7 @@ impl Link {
                 }
                 IFLA_GROUP => link.group = unsigned(value, 0)?,
                 IFLA_QDISC => link.queue = bridging::queues(value),
+                IFLA_XDP => link.xdp = xdp(value)?,
                 IFLA_LINKINFO => link.parse_kind(value)?,
                 _ => {}
             }
@@ -159,6 +187,28 @@ impl Link {
         }
         Ok(())
     }
+}
+
+fn hardware(payload: &[u8]) -> Result<u16, DecodeError> {
+    let [a, b, ..] = word(payload, HEADER_HARDWARE)?;
+    Ok(u16::from_ne_bytes([a, b]))
+}
+
+fn xdp(value: &[u8]) -> Result<Option<LinkXdp>, DecodeError> {
+    let mut program = None;
+    let mut generic = false;
+    for attribute in NlasIterator::new(value) {
+        let attribute = attribute?;
+        match attribute.kind() {
+            IFLA_XDP_ATTACHED => generic = attribute.value() == [XDP_ATTACHED_SKB],
+            kind if IFLA_XDP_PROGRAMS.contains(&kind) => {
+                program = program.or(Some(unsigned(attribute.value(), 0)?));
+            }
+            _ => {}
+        }
+    }
+    let program = program.filter(|program| *program != 0);
+    Ok(program.map(|program| LinkXdp { program, generic }))
 }
 
 /// What the other end of one of our interfaces says about itself, in its own namespace.

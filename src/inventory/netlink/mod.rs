@@ -8,9 +8,10 @@ mod filters;
 mod links;
 pub mod nftables;
 mod nsid;
+mod routes;
 pub mod watch;
 
 pub use addresses::InterfaceAddress;
 pub use bridging::{BridgeSettings, PortSettings};
-pub use links::{Link, Peer};
+pub use links::{Link, LinkXdp, Peer};
 pub use nsid::Nsid;

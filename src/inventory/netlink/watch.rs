@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, NetlinkAddr, recvmsg, setsockopt, sockopt};
 
 use super::nsid::Nsid;
+use super::routes;
 use crate::inventory::Trigger;
 use crate::netlink::{Messages, NetlinkError, RECEIVE_BYTES, unsigned};
 
@@ -20,11 +21,15 @@ use crate::netlink::{Messages, NetlinkError, RECEIVE_BYTES, unsigned};
 const RTNLGRP_LINK: u32 = 1;
 const RTNLGRP_TC: u32 = 4;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
+const RTNLGRP_IPV4_ROUTE: u32 = 7;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
+const RTNLGRP_IPV6_ROUTE: u32 = 11;
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
 const RTM_DELQDISC: u16 = 37;
 const RTM_DELTFILTER: u16 = 45;
 /// A bridge's own notices about its ports (`AF_BRIDGE`): the interface's own notice comes as well.
@@ -91,7 +96,9 @@ fn subscribe(buffer: usize, all_namespaces: bool) -> io::Result<Socket> {
         socket.add_membership(group)?;
     }
     if !all_namespaces {
-        socket.add_membership(RTNLGRP_TC)?;
+        for group in [RTNLGRP_TC, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE] {
+            socket.add_membership(group)?;
+        }
     }
     Ok(socket)
 }
@@ -188,6 +195,7 @@ fn host_trigger(kind: u16, payload: &[u8]) -> Result<Option<Trigger>, DecodeErro
         RTM_DELQDISC | RTM_DELTFILTER => Trigger::FiltersGone {
             ifindex: unsigned(payload, TCMSG_INDEX)?,
         },
+        RTM_NEWROUTE | RTM_DELROUTE if routes::is_default(payload) => Trigger::DefaultRoute,
         _ => return Ok(None),
     };
     Ok(Some(trigger))

@@ -122,6 +122,7 @@ impl Kernel {
             published: size("published"),
             endpoints: size("endpoints"),
             rules: size("rule_hits"),
+            management: size("management"),
         };
         Self {
             object,
@@ -282,7 +283,9 @@ fn open(object: &[u8], without: &[&str]) -> OpenObject {
         .expect("open the object");
     for mut program in open.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
-        program.set_autoload(!without.contains(&name.as_str()));
+        // The model knows endpoints only.
+        let left_out = without.contains(&name.as_str()) || name.contains("uplink");
+        program.set_autoload(!left_out);
     }
     for mut map in open.maps_mut() {
         if map.name().to_string_lossy().ends_with(".rodata") {

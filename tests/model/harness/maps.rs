@@ -188,7 +188,14 @@ impl Maps {
                 self.set("active", &0_u32, &(generation << 1 | slot.index() as u64));
             }
             // No packet is on its way between two runs; programs are not in these maps.
-            Operation::AwaitReaders | Operation::Attach(..) | Operation::Detach(_) => {}
+            // The model knows no uplinks, and nobody who manages the host through them.
+            Operation::AwaitReaders
+            | Operation::Attach(..)
+            | Operation::Detach(_)
+            | Operation::AttachXdp(..)
+            | Operation::DetachXdp(_)
+            | Operation::SetManagement(_)
+            | Operation::RemoveManagement(_) => {}
         }
     }
 }
