@@ -16,8 +16,8 @@ From then on nothing passes at a port of a managed bridge that no daemon has arm
 does this too, and keeps it up; bridgewall-guard.service does it at boot, before Docker starts.
 `bridgewall stop --detach` undoes it.
 
-A configuration that is refused does not keep it open: then the bridges that Docker names are closed,
-or what was closed before stays so, and the exit code is 2.
+A configuration that is refused does not keep it open: then the bridges that Docker names are
+closed, or what was closed before stays so, and the exit code is 2.
 
 Examples:
   systemctl start bridgewall-guard
