@@ -1,23 +1,10 @@
 use pretty_assertions::assert_eq;
 
 use super::*;
-use crate::control::report::{
-    AttachStatus, CrowdedAccount, DockerStatus, DropCount, EndpointCounts, EventStatus, FlowStatus,
-    GuardStatus, PolicyStatus, TroubleStatus,
-};
+use crate::control::report::{CrowdedAccount, DropCount, EventStatus};
+use crate::control::sample::healthy;
 
-const STARTED: UnixTime = UnixTime::new(1_795_000_000, 0);
 const NOW: UnixTime = UnixTime::new(1_795_003_600, 0);
-
-fn map(name: &str, entries: Option<u64>, capacity: u64) -> MapStatus {
-    MapStatus {
-        name: name.to_owned(),
-        entries,
-        capacity,
-        bytes: 9 << 20,
-        bytes_at_most: 20 << 20,
-    }
-}
 
 fn dropped(reason: &str, text: &str, packets: u64) -> DropCount {
     DropCount {
@@ -25,53 +12,6 @@ fn dropped(reason: &str, text: &str, packets: u64) -> DropCount {
         text: text.to_owned(),
         packets,
         bytes: 74 * packets,
-    }
-}
-
-fn healthy() -> StatusReport {
-    StatusReport {
-        version: "0.1.0".to_owned(),
-        pid: 4711,
-        started_at: STARTED,
-        healthy: true,
-        reasons: Vec::new(),
-        policy: PolicyStatus {
-            revision: 3,
-            generation: 12,
-            committed_at: Some(UnixTime::new(1_795_003_589, 123_456_789)),
-            error: None,
-            files: vec!["/etc/bridgewall/policy.toml".into()],
-            rules: 1,
-            identities: 2,
-            networks: 0,
-        },
-        endpoints: EndpointCounts {
-            total: 3,
-            armed: 3,
-            unnamed: 0,
-        },
-        attach: AttachStatus {
-            mode: "tcx".to_owned(),
-            fallbacks: Vec::new(),
-        },
-        guard: GuardStatus {
-            state: GuardState::Closed,
-            fallback: None,
-        },
-        bridges: Vec::new(),
-        docker: DockerStatus {
-            state: DockerState::Connected,
-            version: Some("29.3.1".to_owned()),
-            error: None,
-        },
-        flows: FlowStatus::default(),
-        uplinks: Vec::new(),
-        management: Default::default(),
-        trial: None,
-        maps: vec![map("flows", Some(3), 131_072), map("events", None, 1 << 20)],
-        drops: Vec::new(),
-        events: EventStatus::default(),
-        troubles: TroubleStatus::default(),
     }
 }
 

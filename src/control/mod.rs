@@ -7,6 +7,8 @@ pub mod explanation;
 pub mod lock;
 pub mod protocol;
 pub mod report;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod server;
 pub mod service;
 mod socket;

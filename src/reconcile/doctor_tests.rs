@@ -3,11 +3,8 @@ use std::sync::Arc;
 use pretty_assertions::assert_eq;
 
 use super::*;
-use crate::control::report::{
-    AttachStatus, DockerStatus, EndpointCounts, EventStatus, FlowStatus, GuardState, GuardStatus,
-    PolicyStatus, TroubleStatus,
-};
-use crate::control::time::UnixTime;
+use crate::control::report::FlowStatus;
+use crate::control::sample::healthy;
 use crate::inventory::docker::{Container, Unprotected};
 use crate::inventory::model::{Attributes, Endpoint, MacAddress, Owner};
 use crate::state::numbers::EndpointNumber;
@@ -41,52 +38,12 @@ impl Host {
         };
         Self {
             status: StatusReport {
-                version: "0.1.0".to_owned(),
-                pid: 1,
-                started_at: UnixTime::new(1, 0),
-                healthy: true,
-                reasons: Vec::new(),
-                policy: PolicyStatus {
-                    revision: 1,
-                    generation: 1,
-                    committed_at: None,
-                    error: None,
-                    files: Vec::new(),
-                    rules: 1,
-                    identities: 1,
-                    networks: 0,
-                },
-                endpoints: EndpointCounts {
-                    total: 3,
-                    armed: 3,
-                    unnamed: 0,
-                },
-                attach: AttachStatus {
-                    mode: "tcx".to_owned(),
-                    fallbacks: Vec::new(),
-                },
-                docker: DockerStatus {
-                    state: DockerState::Connected,
-                    version: None,
-                    error: None,
-                },
-                guard: GuardStatus {
-                    state: GuardState::Closed,
-                    fallback: None,
-                },
-                bridges: Vec::new(),
                 flows: FlowStatus {
                     new: room(100, 10),
                     answered: room(1_000, 100),
                     crowded: Vec::new(),
                 },
-                uplinks: Vec::new(),
-                management: Default::default(),
-                trial: None,
-                maps: Vec::new(),
-                drops: Vec::new(),
-                events: EventStatus::default(),
-                troubles: TroubleStatus::default(),
+                ..healthy()
             },
             failures: Vec::new(),
             unarmed: Vec::new(),
