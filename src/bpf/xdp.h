@@ -28,6 +28,7 @@
 #include "packet.h"
 #include "peer.h"
 #include "transport.h"
+#include "upkeep.h"
 
 /* One within another, as providers have them. */
 #define VLAN_TAGS_MAX 2
@@ -159,6 +160,19 @@ static __always_inline int read_frame(const struct frame *frame, struct headers 
 	return DROP_NONE;
 }
 
+/* What keeps the link and the host's addresses working needs no rule, whoever sends it. Whether it is
+ * genuine, tc finds out (is_uplink_upkeep); and what stands behind hop-by-hop options. */
+static __always_inline bool may_be_upkeep(const struct headers *headers)
+{
+	if (headers->protocol == IPPROTO_UDP)
+		return headers->destination_port == bpf_htons(DHCP_CLIENT_PORT) ||
+		       headers->destination_port == bpf_htons(DHCPV6_CLIENT_PORT);
+	if (headers->family == 4)
+		return is_igmp(headers);
+	return headers->protocol == IPPROTO_HOPOPTS || is_mld(headers) ||
+	       is_neighbour_discovery(headers);
+}
+
 /* Whether the packet can be nothing but the first one of a connection. */
 static __always_inline bool is_opening(const struct headers *headers)
 {
@@ -218,7 +232,7 @@ static __always_inline int judge_frame(struct xdp_md *context, struct packet *pa
 	if (find_network(&packet->headers.source, packet->slot, &packet->source))
 		return DROP_NONE;
 	rule = denied_by(packet->source.identity, packet->slot, true);
-	if (!rule)
+	if (!rule || may_be_upkeep(&packet->headers))
 		return DROP_NONE;
 	if (!is_opening(&packet->headers) &&
 	    !denied_by(packet->source.identity, packet->slot, false) && may_answer(packet))

@@ -225,8 +225,17 @@ recipes! {
 
     fn the_host_is_closed_but_for_the_office("host-ssh-from-office") {
         let scene = Scene::new("host-ssh-from-office", &[("web", &[])]);
-        scene.drops("web", "host", &[Tcp(22), Ping]);
+        scene.allows("office", "host beside office", &[Tcp(22), Ping]);
+        scene.drops("office", "host beside office", &[Tcp(80)]);
+        for (peer, host) in [
+            ("internet", "host beside internet"),
+            ("lan", "host beside lan"),
+            ("web", "host"),
+        ] {
+            scene.drops(peer, host, &[Tcp(22), Ping]);
+        }
         scene.allows("host", "web", &[Tcp(80)]);
+        scene.allows("host beside internet", "internet", &[Tcp(443), Ping]);
         scene.allows("internet", "web", &[Tcp(80)]);
     }
 

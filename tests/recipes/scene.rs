@@ -23,6 +23,13 @@ pub type Cast<'a> = (&'a str, &'a [(&'a str, &'a str)]);
 pub const SERVICE: &str = "com.docker.compose.service";
 pub const PROJECT: &str = "com.docker.compose.project";
 
+/// Machines outside: what they are called, the host's interface that leads there, and its networks.
+const NEIGHBOURS: [(&str, &str, [u8; 3], &str); 3] = [
+    ("office", "bwtestoffice", [203, 0, 113], "2001:db8:1::"),
+    ("internet", "bwtestup", [198, 51, 100], "2001:db8:51::"),
+    ("lan", "bwtestlan", [192, 168, 7], "fd07::"),
+];
+
 /// A recipe at work.
 pub struct Scene {
     pub daemon: Daemon,
@@ -46,14 +53,10 @@ impl Scene {
         let network = engine.network(1);
         let host = engine.place().namespace.duplicate();
         let open = OpenHost::new(host.duplicate());
-        let mut nodes: BTreeMap<String, Node> = [
-            ("office", "bwtestoffice", [203, 0, 113], "2001:db8:1::"),
-            ("internet", "bwtestup", [198, 51, 100], "2001:db8:51::"),
-            ("lan", "bwtestlan", [192, 168, 7], "fd07::"),
-        ]
-        .into_iter()
-        .map(|(name, link, ipv4, ipv6)| (name.to_owned(), engine.neighbour(link, ipv4, ipv6)))
-        .collect();
+        let mut nodes: BTreeMap<String, Node> = NEIGHBOURS
+            .into_iter()
+            .map(|(name, link, ipv4, ipv6)| (name.to_owned(), engine.neighbour(link, ipv4, ipv6)))
+            .collect();
         let mut containers = Vec::new();
         for (name, labels) in cast {
             let container = labels
@@ -64,6 +67,17 @@ impl Scene {
             let container = manner(name, container).start(network);
             nodes.insert((*name).to_owned(), copy(&container.node));
             containers.push(container);
+        }
+        // As its neighbours see it.
+        for (name, link, [a, b, c], ipv6) in NEIGHBOURS {
+            let there = Node {
+                namespace: host.duplicate(),
+                ipv4: [a, b, c, 1].into(),
+                ipv6: format!("{ipv6}1").parse().expect("an address"),
+                mac: [0; 6],
+                interface: link,
+            };
+            nodes.insert(format!("host beside {name}"), there);
         }
         // As containers see it.
         let gateway = Node {
@@ -87,10 +101,18 @@ impl Scene {
         let path = folder().join(format!("{recipe}.toml"));
         let policy = fs::read_to_string(&path)
             .unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
+        // Nobody is let in for being there already: what counts here is the recipe.
+        let configuration = format!(
+            "{}\n[uplinks]\ninterfaces = [{}]\n[management]\nenabled = false\n",
+            Engine::configuration(),
+            NEIGHBOURS
+                .map(|(_, link, ..)| format!("{link:?}"))
+                .join(", "),
+        );
         let daemon = Daemon::start(
             engine.place(),
             Attach::Auto,
-            &Engine::configuration(),
+            &configuration,
             &policy,
             cast.len() as u64,
         );
@@ -135,8 +157,13 @@ impl Scene {
     #[track_caller]
     fn refuses(&self, from: &str, to: &str, traffic: &[Traffic], reason: &str) {
         let verdicts = Verdicts::of(&self.daemon);
+        let mut to = copy(self.node(to));
+        if NEIGHBOURS.iter().any(|(_, link, ..)| *link == to.interface) {
+            // There frames are seen before they are dropped: what counts is what gets to the sockets.
+            to.interface = "lo";
+        }
         for traffic in traffic {
-            verdicts.dropped(self.node(from), self.node(to), *traffic, reason);
+            verdicts.dropped(self.node(from), &to, *traffic, reason);
         }
     }
 
