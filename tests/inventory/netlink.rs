@@ -202,6 +202,8 @@ fn notices_that_were_lost_are_a_reason_to_list_everything() {
     .expect("watch");
     let _veth = Cleanup::new("ip link del inv-lost0");
     run("ip link add inv-lost0 type veth peer name inv-lost1");
+    // Of a new alias the kernel tells only where the interface is up.
+    run("ip link set inv-lost0 up");
     for _ in 0..20 {
         run("ip link set inv-lost0 alias one");
         run("ip link set inv-lost0 alias other");

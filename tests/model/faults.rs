@@ -88,7 +88,8 @@ faults! {
     side_that_has_no_say_is_found: "policy.h",
         "packet->side == SIDE_EGRESS ? egress.verdict : ingress.verdict" => "egress.verdict";
     policy_change_that_reaches_no_connection_is_found: "flow.h",
-        "if (flow->generation != packet->generation) {" => "if (!flow->generation) {";
+        "if (flow->generation != packet->generation && !(status & FLOW_FORWARDED)) {"
+            => "if (!flow->generation) {";
     error_about_another_s_connection_is_found: "quote.h",
         "if (receiver != packet->endpoint)" => "if (!receiver)";
     reset_that_cannot_be_taken_back_is_found: "flow.h",
