@@ -218,6 +218,14 @@ __noinline int may_answer(const struct packet *packet)
 	       !has_expired(flow, status, headers->protocol, bpf_ktime_get_coarse_ns());
 }
 
+/* A function of its own: so it is verified once, and not again for each way that leads here. */
+__noinline int find_sender(struct packet *packet)
+{
+	if (!packet)
+		return DROP_IDENTITY_MISSING;
+	return find_network(&packet->headers.source, packet->slot, &packet->source);
+}
+
 /* Returns a drop reason. */
 static __always_inline int judge_frame(struct xdp_md *context, struct packet *packet)
 {
@@ -229,7 +237,7 @@ static __always_inline int judge_frame(struct xdp_md *context, struct packet *pa
 	/* Before there is a policy, tc drops what it must. */
 	if (reason || !packet->headers.family || !packet->generation)
 		return reason;
-	if (find_network(&packet->headers.source, packet->slot, &packet->source))
+	if (find_sender(packet))
 		return DROP_NONE;
 	rule = denied_by(packet->source.identity, packet->slot, true);
 	if (!rule || may_be_upkeep(&packet->headers))
