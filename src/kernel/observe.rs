@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use libbpf_rs::MapCore as _;
+use libbpf_rs::{MapCore as _, MapFlags};
 
 use super::abi;
+use super::bytes::{bytes_of, from_bytes};
 use super::encode;
 use super::error::Result;
 use super::maps::{Maps, for_each};
 use crate::state::actual::{Active, Actual, Capacity, ListPlace, Mechanism, SlotImage};
-use crate::state::networks::{DEPTH_SHIFT, Node, Placed, ROOTS};
+use crate::state::networks::{Node, Placed, ROOTS};
 use crate::state::numbers::EndpointNumber;
 
 /// Everything but what is attached.
@@ -97,20 +98,13 @@ fn read_networks(maps: &Maps, slots: &mut [SlotImage; 2]) -> Result<()> {
             }
         },
     )?;
-    let is_tree = |reference: &u32| *reference >> DEPTH_SHIFT != 0 && reference >> 31 == 0;
-    let mut nodes = Vec::new();
-    if references.iter().flatten().any(is_tree) {
-        nodes.resize(maps.network_nodes.max_entries() as usize, Node::default());
-        for_each(
-            &maps.network_nodes,
-            |index: u32, node: abi::network_node| {
-                if let Some(known) = nodes.get_mut(index as usize) {
-                    *known = Node(node.word);
-                }
-            },
-        )?;
-    }
-    let node = |index: u32| nodes.get(index as usize).copied();
+    // One by one: the map may have room for many times as many as there are. What cannot be read is no tree
+    // that anybody wants, and so is written anew.
+    let node = |index: u32| {
+        let found = maps.network_nodes.lookup(bytes_of(&index), MapFlags::ANY);
+        let node: abi::network_node = from_bytes(&found.ok()??)?;
+        Some(Node(node.word))
+    };
     for (slot, references) in slots.iter_mut().zip(references) {
         slot.networks = Arc::new(Placed::read(&references, &node));
     }

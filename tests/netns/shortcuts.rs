@@ -99,7 +99,7 @@ fn it_is_off_where_the_configuration_says_so() {
 #[test]
 fn whatever_would_be_skipped_switches_it_off() {
     let sandbox = sandbox();
-    let daemon = daemon(&sandbox, Attach::Auto, "");
+    let daemon = daemon(&sandbox, Attach::Tcx, "");
     let on = || eventually("the fast path is on", || fast_path(&daemon).0.then_some(()));
     let host = &sandbox.host().namespace;
     // Any program would do.
