@@ -57,6 +57,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// Everything arrived in its turn, and the connection lasted, though TCP may have had to send something
+    /// again.
+    #[track_caller]
+    pub fn assert_complete(&self) {
+        assert!(self.sent > 0, "nothing was sent: {self:?}");
+        assert!(
+            self.received == self.sent && self.out_of_order == 0 && self.failure.is_none(),
+            "the connection suffered: {self:?}"
+        );
+    }
+
     /// Not a single packet was missing.
     #[track_caller]
     pub fn assert_no_loss(&self) {

@@ -206,8 +206,8 @@ on_both_hooks! {
         translated.assert_flowing();
         // One that somebody outside has opened is not allowed any more.
         incoming.assert_ended();
-        own.finish().assert_no_loss();
-        translated.finish().assert_no_loss();
+        own.finish().assert_complete();
+        translated.finish().assert_complete();
     }
 
     fn nothing_is_attached_where_the_policy_says_nothing_of_the_host(attach) {
@@ -316,7 +316,7 @@ fn who_is_connected_when_a_policy_is_taken_is_not_locked_out() {
             .any(|line| line == "192.0.2.2 to port 2222/tcp"),
         "{allowed:?}"
     );
-    session.finish().assert_no_loss();
+    session.finish().assert_complete();
     // It may come again, from the same address to the same port, and nobody else may.
     let _service = Service::tcp(&host.namespace, 2222, "hello");
     probe::assert_connects(&outside.namespace, host.sockets(2222)[0]);
