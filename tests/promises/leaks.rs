@@ -31,6 +31,8 @@ pub struct Holdings {
     descriptors: BTreeMap<String, usize>,
     /// Entries of the kernel's tables; without the connections, which come and go.
     entries: BTreeMap<String, u64>,
+    /// Blocks of networks that the two slots refer to.
+    blocks: u64,
     resident_kib: u64,
 }
 
@@ -70,14 +72,10 @@ impl Holdings {
         let memory = fs::read_to_string(format!("/proc/{pid}/status")).expect("read");
         let resident = memory.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let resident = resident.and_then(|text| text.split_whitespace().next()?.parse().ok());
-        let tables = [
-            "policy",
-            "identities",
-            "network_nodes",
-            "addresses",
-            "endpoints",
-        ];
+        let tables = ["policy", "identities", "addresses", "endpoints"];
         let maps = status["maps"].as_array().expect("status has maps");
+        let blocks = maps.iter().find(|map| map["name"] == "network_nodes");
+        let blocks = blocks.and_then(|map| map["entries"].as_u64());
         let pins = pins(&sandbox.place().pins());
         let (programs, links) = programs_and_links(&sandbox.place().pins());
         Self {
@@ -92,6 +90,7 @@ impl Holdings {
                 })
                 .filter(|(name, _)| tables.contains(&name.as_str()))
                 .collect(),
+            blocks: blocks.expect("status counts them"),
             resident_kib: resident.expect("a process has memory"),
         }
     }
@@ -113,6 +112,13 @@ impl Holdings {
             "memory grows: {} -> {} KiB",
             self.resident_kib,
             later.resident_kib
+        );
+        // What both slots have in common they share, and the slot that does not judge may be behind.
+        assert!(
+            later.blocks <= 2 * self.blocks,
+            "blocks of networks are left: {} -> {}",
+            self.blocks,
+            later.blocks
         );
         let level = |holdings: &Self| {
             (
