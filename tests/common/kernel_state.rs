@@ -15,7 +15,7 @@ use bridgewall::policy::Trust;
 use bridgewall::state::actual::{Actual, Mechanism, SubjectPlaces};
 use bridgewall::state::desired::{AddressKey, AddressOwner};
 use bridgewall::state::networks::Networks;
-use bridgewall::state::numbers::{EndpointNumber, IdentityNumber};
+use bridgewall::state::numbers::{EndpointNumber, IdentityNumber, PeerKind};
 use bridgewall::state::steps::StepList;
 
 use super::daemon::Daemon;
@@ -85,6 +85,15 @@ impl KernelState {
         };
         let sender = |mac: MacAddress, addresses: String| format!("{mac} {addresses}");
         let judging = actual.judging();
+        // What nobody is any more stays until the policy is compiled anew, and says nothing.
+        let present: BTreeSet<IdentityNumber> = actual
+            .endpoints
+            .keys()
+            .map(|number| actual.identity(*number))
+            .collect();
+        let counts = |number: IdentityNumber| {
+            number.kind() != PeerKind::Endpoint || present.contains(&number)
+        };
         Self {
             endpoints: actual
                 .endpoints
@@ -121,11 +130,13 @@ impl KernelState {
             subjects: judging
                 .subjects
                 .iter()
+                .filter(|(number, _)| counts(**number))
                 .map(|(number, places)| (name(*number), generic(places)))
                 .collect(),
             pairs: judging
                 .pairs
                 .iter()
+                .filter(|(key, _)| counts(key.subject) && counts(key.peer))
                 .map(|(key, place)| {
                     let side = format!("{:?}", key.side);
                     ((side, name(key.subject), name(key.peer)), list(*place))
