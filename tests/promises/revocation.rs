@@ -21,7 +21,8 @@ fn open_others(sandbox: &Sandbox) {
     let [web, db] = ["web", "db"].map(|name| sandbox.container(name));
     let socket = frame::sender(&web.namespace, "eth0");
     for (from, to) in std::iter::zip(web.addresses(), db.addresses()) {
-        for port in 1..=(OTHERS / 2) as u16 {
+        // Not from the ports of DHCP servers, which nobody may send from.
+        for port in 1001..=1000 + (OTHERS / 2) as u16 {
             let frame = frame::udp((web.mac, db.mac), (from, to), (port, SENTINEL), b"other");
             socket.send(&frame).expect("send a raw frame");
         }
