@@ -34,12 +34,14 @@ mod error;
 mod events;
 mod flows;
 mod instructions;
+mod interfaces;
 mod layout;
 mod loader;
 mod maps;
 mod observe;
 mod pins;
 mod probe;
+mod reader;
 mod settings;
 mod shortcuts;
 mod sys;
@@ -54,22 +56,21 @@ pub use flows::{Expired, Flow, FlowEnd, FlowState};
 pub use loader::Adoption;
 pub use maps::MapMemory;
 pub use probe::Features;
+pub use reader::KernelReader;
 pub use settings::KernelSettings;
 pub use shortcuts::{Shortcut, Shortcuts};
 
-use crate::config::{Attach, Timeouts};
+use crate::config::Attach;
 use crate::fault;
-use crate::state::actual::{Active, Actual, ActualAttachment, Mechanism};
-use crate::state::desired::{Attachment, PolicyImage, TemplateConstants};
-use crate::state::numbers::{EndpointNumber, RuleNumber};
+use crate::state::actual::{Active, Actual, Mechanism};
+use crate::state::desired::{PolicyImage, TemplateConstants};
 use crate::state::plan::{Operation, Plan};
 use accounts::Accounts;
 use active::ActiveWord;
-use attach::Interface;
 use loader::Loaded;
 use maps::Maps;
 use pins::Pins;
-use sys::{Direction, ReaderBarrier};
+use sys::ReaderBarrier;
 use template::{Mould, TemplateTags};
 use xdp::Xdp;
 
@@ -259,22 +260,6 @@ impl Kernel {
         Ok(actual)
     }
 
-    /// What is attached to one interface. If nothing is, its pins mean nothing, and go.
-    fn find(&self, ifindex: u32) -> Result<Option<ActualAttachment>> {
-        let Some(found) = attach::find(&self.pins, ifindex, &self.tags, &self.maps.bodies)? else {
-            // A clsact discipline that we made may be left of a detachment that was cut short.
-            for error in attach::detach(&self.pins, ifindex) {
-                log::warn!("{error}");
-            }
-            return Ok(None);
-        };
-        Ok(Some(ActualAttachment {
-            constants: found.constants,
-            mechanism: found.mechanism,
-            sound: found.sound && probe::allows(self.settings.attach, found.mechanism),
-        }))
-    }
-
     /// Does what a plan says, in order. Interfaces are independent of each other: what goes wrong with
     /// one is reported, and the others are done. Anything else that goes wrong ends it.
     ///
@@ -410,78 +395,11 @@ impl Kernel {
         }
     }
 
-    fn attach(&self, ifindex: u32, attachment: &Attachment) -> Result<Mechanism> {
-        let template = self
-            .mould
-            .cast(&self.maps, &self.body_settings, &attachment.constants)?;
-        let interface = Interface {
-            index: ifindex,
-            name: &attachment.interface,
-        };
-        let mechanism = attach::choose(&self.pins, self.settings.attach, interface)?;
-        let done = attach::attach(&self.pins, mechanism, interface, &template);
-        let replaceable = self.settings.attach == Attach::Auto
-            && mechanism == Mechanism::Clsact
-            && self.features.tcx;
-        match done {
-            Err(error) if replaceable && error.kind() == ErrorKind::Other => {
-                log::warn!("{error}; tcx links serve");
-                attach::attach(&self.pins, Mechanism::Tcx, interface, &template)?;
-                Ok(Mechanism::Tcx)
-            }
-            done => done.map(|()| mechanism),
-        }
-    }
-
     /// The policy that judges now has been compared with this one, or written from it.
     pub fn confirm(&mut self, policy: &PolicyImage) {
         if let Some(actual) = &mut self.actual {
             actual.judging_policy = Some(policy.clone());
         }
-    }
-
-    /// Looks at one interface again: somebody may have removed what we attached there.
-    pub fn look_again(&mut self, ifindex: u32) {
-        let is_known = |actual: &Actual| actual.attachments.contains_key(&ifindex);
-        if !self.actual.as_ref().is_some_and(is_known) {
-            return;
-        }
-        let found = self.find(ifindex);
-        match (&mut self.actual, found) {
-            (Some(actual), Ok(Some(found))) => drop(actual.attachments.insert(ifindex, found)),
-            (Some(actual), Ok(None)) => drop(actual.attachments.remove(&ifindex)),
-            _ => self.doubt(),
-        }
-    }
-
-    /// The interfaces on which somebody else's programs have come before ours, or ours are gone: the
-    /// next plan attaches ours again. Nobody tells of either, so it has to be asked now and then.
-    ///
-    /// # Errors
-    /// The kernel does not tell.
-    pub fn find_overtaken(&mut self) -> Result<Vec<u32>> {
-        let Some(actual) = self.actual.as_ref().filter(|_| self.features.tcx) else {
-            return Ok(Vec::new());
-        };
-        let mut suspects = Vec::new();
-        for (&index, attachment) in actual.attachments.iter().filter(|(_, at)| at.sound) {
-            let ours = usize::from(attachment.mechanism == Mechanism::Tcx);
-            let interface = Interface { index, name: "" };
-            for direction in Direction::BOTH {
-                if attach::tcx_programs(interface, direction)?.len() != ours {
-                    suspects.push(index);
-                    break;
-                }
-            }
-        }
-        suspects.iter().for_each(|index| self.look_again(*index));
-        let is_sound = |index: &u32| {
-            let actual = self.actual.as_ref();
-            let attachment = actual.and_then(|actual| actual.attachments.get(index));
-            attachment.is_some_and(|attachment| attachment.sound)
-        };
-        suspects.retain(|index| !is_sound(index));
-        Ok(suspects)
     }
 
     /// Takes over what the sets before have learned since.
@@ -550,17 +468,6 @@ impl Kernel {
         shortcuts::change(&self.maps, &there, &wanted)?;
         self.shortcuts = Some(wanted);
         Ok(())
-    }
-
-    /// How many programs are on an interface's tcx hooks, ours included.
-    ///
-    /// # Errors
-    /// The kernel does not tell.
-    pub fn tcx_programs(&self, ifindex: u32) -> Result<usize> {
-        if !self.features.tcx {
-            return Ok(0);
-        }
-        attach::count_tcx(ifindex)
     }
 
     /// Stops enforcing: removes every program, every pin and every map. Goes on past errors.
@@ -640,84 +547,6 @@ fn detach_pinned(pins: Pins) -> std::result::Result<(), Errors> {
         errors.extend(pins.remove_all());
     }
     Errors::check(errors)
-}
-
-/// A way to look into the kernel without changing anything. Cheap to clone, for any thread.
-#[derive(Debug, Clone)]
-pub struct KernelReader {
-    maps: Arc<Maps>,
-    accounts: Arc<Accounts>,
-    timeouts: Timeouts,
-}
-
-impl KernelReader {
-    /// Drops by reason, in the order of `enum drop_reason`, from the first one on.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn drops(&self) -> Result<Vec<Counter>> {
-        counters::drops(&self.maps)
-    }
-
-    /// New connections that a rule decided.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn rule_hits(&self, rule: RuleNumber) -> Result<Counter> {
-        counters::rule_hits(&self.maps, rule)
-    }
-
-    /// What became of one endpoint's packets.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn endpoint_traffic(&self, endpoint: EndpointNumber) -> Result<EndpointTraffic> {
-        counters::endpoint_traffic(&self.maps, endpoint)
-    }
-
-    /// Events that did not reach the daemon.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn event_losses(&self) -> Result<EventLosses> {
-        counters::event_losses(&self.maps)
-    }
-
-    /// Connections, at most `limit`.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    pub fn flows(&self, limit: usize) -> Result<Vec<Flow>> {
-        flows::list(&self.maps, &self.timeouts, limit)
-    }
-
-    /// How many connections there are in all, and how many were refused for that.
-    #[must_use]
-    pub fn flow_counts(&self) -> FlowCounts {
-        self.accounts.total()
-    }
-
-    /// The same of one endpoint.
-    #[must_use]
-    pub fn endpoint_flows(&self, endpoint: EndpointNumber) -> EndpointFlows {
-        self.accounts.of(endpoint)
-    }
-
-    /// The reading end of the events, which hands each one on. Only one at a time gets them.
-    ///
-    /// # Errors
-    /// The ring buffer cannot be mapped.
-    pub fn events(&self, each: impl FnMut(&abi::event) + Send + 'static) -> Result<EventReader> {
-        EventReader::new(Arc::clone(&self.maps), each)
-    }
-
-    /// Kernel memory by map.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn memory(&self) -> Result<BTreeMap<&'static str, MapMemory>> {
-        self.maps.memory()
-    }
 }
 
 /// What libbpf says goes where everything else is logged. It warns of what is looked for and not

@@ -160,11 +160,9 @@ fn looking(ifindex: u32) -> String {
 /// Whether the XDP program of an interface runs behind its driver.
 fn is_generic(ifindex: u32) -> Result<bool> {
     let failed = |error| Error::found(looking(ifindex), format!("{error}"));
-    let links = Netlink::open().and_then(|mut netlink| netlink.links());
-    let link = links
-        .map_err(failed)?
-        .into_iter()
-        .find(|link| link.ifindex == ifindex);
+    let link = Netlink::open()
+        .and_then(|mut netlink| netlink.link(ifindex))
+        .map_err(failed)?;
     Ok(link
         .and_then(|link| link.xdp)
         .is_some_and(|xdp| xdp.generic))
