@@ -33,7 +33,13 @@ impl Kernel {
             index: ifindex,
             name: &attachment.interface,
         };
-        let mechanism = attach::choose(&self.pins, self.settings.attach, interface)?;
+        // Where filters' discipline is made or removed, the kernel stops the interface for a moment, and
+        // what was to be sent is dropped (qdisc_graft in net/sched/sch_api.c). An uplink is in use.
+        let mode = match self.settings.attach {
+            Attach::Auto if attachment.constants.is_uplink() && self.features.tcx => Attach::Tcx,
+            mode => mode,
+        };
+        let mechanism = attach::choose(&self.pins, mode, interface)?;
         let done = attach::attach(&self.pins, mechanism, interface, &template);
         let replaceable = self.settings.attach == Attach::Auto
             && mechanism == Mechanism::Clsact
