@@ -83,8 +83,8 @@ pub struct Kernel {
     accounts: Arc<Accounts>,
     sweep_body: OwnedFd,
     xdp: Xdp,
-    /// Why programs do not run in the driver, by interface.
-    xdp_fallbacks: BTreeMap<u32, String>,
+    /// Why XDP programs do not run in the driver, or nowhere, by interface.
+    xdp_obstacles: BTreeMap<u32, String>,
     body_settings: libbpf_rs::MapHandle,
     mould: Mould,
     /// Which layout the maps have.
@@ -158,7 +158,7 @@ impl Kernel {
             accounts: Arc::new(accounts),
             sweep_body,
             xdp,
-            xdp_fallbacks: BTreeMap::new(),
+            xdp_obstacles: BTreeMap::new(),
             settings,
             pins,
             body_settings,
@@ -210,10 +210,11 @@ impl Kernel {
         }
     }
 
-    /// Why the XDP program of an interface does not run in its driver, if this process has tried.
+    /// Why the XDP program of an interface does not run in its driver, or nowhere, if this process has
+    /// tried.
     #[must_use]
-    pub fn xdp_fallback(&self, ifindex: u32) -> Option<&str> {
-        self.xdp_fallbacks.get(&ifindex).map(String::as_str)
+    pub fn xdp_obstacle(&self, ifindex: u32) -> Option<&str> {
+        self.xdp_obstacles.get(&ifindex).map(String::as_str)
     }
 
     /// What the kernel holds. It is read once, carried on with every plan, and read again after
@@ -280,10 +281,11 @@ impl Kernel {
                     match self.xdp.attach(&self.pins, *ifindex, wanted) {
                         Ok((attached, why)) => {
                             actual.xdp.insert(*ifindex, attached);
-                            self.xdp_fallbacks.remove(ifindex);
-                            self.xdp_fallbacks.extend(why.map(|why| (*ifindex, why)));
+                            self.xdp_obstacles.remove(ifindex);
+                            self.xdp_obstacles.extend(why.map(|why| (*ifindex, why)));
                         }
                         Err(error) => {
+                            self.xdp_obstacles.insert(*ifindex, error.to_string());
                             errors.push(error);
                             certain = false;
                         }
@@ -291,6 +293,7 @@ impl Kernel {
                 }
                 Operation::DetachXdp(ifindex) => {
                     let failed = xdp::detach(&self.pins, *ifindex);
+                    self.xdp_obstacles.remove(ifindex);
                     certain &= failed.is_empty();
                     errors.extend(failed);
                     actual.apply(operation);

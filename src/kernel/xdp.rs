@@ -80,9 +80,20 @@ impl Xdp {
                     XdpMode::Any | XdpMode::Native => {
                         match sys::attach_xdp(self.program.as_fd(), ifindex, false) {
                             Ok(link) => Some(link),
-                            Err(refusal) if may_be_generic(wanted.mode, &refusal) => {
+                            Err(refusal)
+                                if wanted.mode == XdpMode::Any && refuses_all(&refusal) =>
+                            {
                                 why = Some(format!("the driver takes none: {refusal}"));
                                 None
+                            }
+                            Err(refusal) if refuses_all(&refusal) => {
+                                return Err(Error::found(
+                                    what(),
+                                    format!(
+                                        "its driver takes none: {refusal}; with xdp = \"auto\" in \
+                                         bridgewall.toml it runs behind the driver"
+                                    ),
+                                ));
                             }
                             Err(refusal) => return Err(error(refusal)),
                         }
@@ -107,14 +118,12 @@ impl Xdp {
     }
 }
 
-/// Behind the driver only where the driver itself says no; not where another program is, or the interface
-/// is gone.
-fn may_be_generic(mode: XdpMode, refusal: &io::Error) -> bool {
-    mode == XdpMode::Any
-        && !matches!(
-            refusal.raw_os_error(),
-            Some(nix::libc::EBUSY | nix::libc::EEXIST | nix::libc::ENODEV | nix::libc::EPERM)
-        )
+/// Whether the driver itself says no; not where another program is, or the interface is gone.
+fn refuses_all(refusal: &io::Error) -> bool {
+    !matches!(
+        refusal.raw_os_error(),
+        Some(nix::libc::EBUSY | nix::libc::EEXIST | nix::libc::ENODEV | nix::libc::EPERM)
+    )
 }
 
 /// Removes ours from an interface, and its pins. Goes on past errors; an interface that is gone is none.
