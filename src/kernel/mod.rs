@@ -33,6 +33,7 @@ mod encode;
 mod error;
 mod events;
 mod flows;
+mod growth;
 mod instructions;
 mod interfaces;
 mod layout;
@@ -98,6 +99,8 @@ pub struct Kernel {
     tags: TemplateTags,
     active: ActiveWord,
     barrier: ReaderBarrier,
+    /// Not all programs look for networks in the same table, which is so after a growth that failed.
+    torn: bool,
     /// What the kernel holds, as long as that is certain.
     actual: Option<Actual>,
     /// Who may be reached past the bridge, as long as that is certain.
@@ -171,6 +174,7 @@ impl Kernel {
             tags,
             active,
             barrier,
+            torn: false,
             actual: None,
             shortcuts: None,
         })
@@ -242,7 +246,8 @@ impl Kernel {
     }
 
     fn read(&self) -> Result<Actual> {
-        let mut actual = observe::read(&self.maps, self.active.load(), self.mechanism)?;
+        let most = self.settings.limits.network_blocks;
+        let mut actual = observe::read(&self.maps, most, self.active.load(), self.mechanism)?;
         for ifindex in self.pins.interfaces()? {
             if let Some(attachment) = self.find(ifindex)? {
                 actual.attachments.insert(ifindex, attachment);
@@ -298,6 +303,13 @@ impl Kernel {
                     errors.extend(failed);
                     actual.apply(operation);
                 }
+                Operation::GrowNetworks(blocks) => {
+                    if let Err(error) = self.grow_networks(*blocks, &mut actual) {
+                        errors.push(error);
+                        return Errors::check(errors);
+                    }
+                    actual.apply(operation);
+                }
                 Operation::Attach(ifindex, _) | Operation::Detach(ifindex) => {
                     if !carried {
                         carried = true;
@@ -337,6 +349,13 @@ impl Kernel {
                     };
                 }
                 _ => {
+                    if let (Operation::ChangeNetworks(..), true) = (operation, self.torn) {
+                        let blocks = actual.capacity.network_nodes;
+                        if let Err(error) = self.grow_networks(blocks, &mut actual) {
+                            errors.push(error);
+                            return Errors::check(errors);
+                        }
+                    }
                     if let Err(error) = self.write(operation) {
                         errors.push(error);
                         return Errors::check(errors);
@@ -392,7 +411,8 @@ impl Kernel {
             Operation::Attach(..)
             | Operation::Detach(_)
             | Operation::AttachXdp(..)
-            | Operation::DetachXdp(_) => Ok(()),
+            | Operation::DetachXdp(_)
+            | Operation::GrowNetworks(_) => Ok(()),
             Operation::SetManagement(keys) => maps.set_management(keys),
             Operation::RemoveManagement(keys) => maps.remove_management(keys),
         }

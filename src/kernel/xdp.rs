@@ -19,8 +19,8 @@ pub(super) struct Xdp {
     program: OwnedFd,
     id: u32,
     tag: [u8; 8],
-    /// The map that tells our set from others.
-    active: u32,
+    /// The maps that tell our set from others, and its table of networks from one before it.
+    maps: [u32; 2],
 }
 
 impl Xdp {
@@ -31,7 +31,7 @@ impl Xdp {
             program,
             id: info.id,
             tag: info.tag,
-            active: maps::id(&maps.active)?,
+            maps: [maps::id(&maps.active)?, maps::id(&maps.network_nodes)?],
         })
     }
 
@@ -44,7 +44,9 @@ impl Xdp {
         for program in pins.open_programs(ifindex, HookName::XDP)? {
             let info = sys::program_info(program.as_fd())
                 .map_err(|error| Error::io(looking(ifindex), &error))?;
-            sound |= info.id == running && info.tag == self.tag && info.maps.contains(&self.active);
+            sound |= info.id == running
+                && info.tag == self.tag
+                && self.maps.iter().all(|map| info.maps.contains(map));
         }
         Ok(Some(ActualXdp {
             program: running,
