@@ -34,7 +34,7 @@ use crate::control::time::UnixTime;
 use crate::guard::{self, Guard};
 use crate::inventory::endpoints::Remark;
 use crate::inventory::model::Inventory;
-use crate::kernel::{Kernel, KernelReader, KernelSettings};
+use crate::kernel::{Kernel, KernelReader, KernelSettings, give_back_memory};
 use crate::observe::hub::Hub;
 use crate::observe::names::Names;
 use crate::policy::model::Policy;
@@ -440,6 +440,7 @@ impl Daemon {
         self.policies.accept(candidate, &self.store);
         self.name_everything();
         self.tell_service();
+        give_back_memory();
         Ok(())
     }
 

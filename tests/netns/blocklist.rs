@@ -61,6 +61,19 @@ fn changed(daemon: &Daemon, change: impl FnOnce()) {
     });
 }
 
+/// Single addresses all over the world, of which each takes a block and more: as many as the kernel's
+/// table has no room for at first.
+fn scattered() -> String {
+    (0..60_000_u128)
+        .map(|n| {
+            format!(
+                "{}\n",
+                Ipv6Addr::from((1 << 125) + n * (u128::MAX / 500_000) + 1)
+            )
+        })
+        .collect()
+}
+
 /// Bytes that the kernel has taken for search trees of networks.
 fn memory(daemon: &Daemon) -> u64 {
     let status = daemon.status();
@@ -146,10 +159,7 @@ on_both_hooks! {
         let before = memory(&daemon);
         let stream = Stream::udp(&outside.namespace, &web.namespace, web.sockets(81)[0]);
 
-        // Single addresses all over the world, of which each takes a block and more.
-        let mut large: String = (0..60_000_u128)
-            .map(|n| format!("{}\n", Ipv6Addr::from((1 << 125) + n * (u128::MAX / 500_000) + 1)))
-            .collect();
+        let mut large = scattered();
         large += "203.0.113.2\n2001:db8:f::2\n";
         changed(&daemon, || put(&path, &large));
         stream.assert_flowing();
