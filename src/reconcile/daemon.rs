@@ -222,6 +222,8 @@ impl Daemon {
                     Ok(events) => events,
                     Err(error) => return log::error!("no events will be shown: {error}"),
                 };
+                // It would keep maps alive that are replaced.
+                drop(reader);
                 loop {
                     // It sleeps until there are some: an idle host pays nothing for it.
                     if let Err(error) = events.poll(Duration::MAX) {
@@ -490,6 +492,8 @@ impl Daemon {
             self.kernel.apply(&pass.plan)
         };
         pass.phases.done("apply");
+        // Tables that have grown are others.
+        self.reader = self.kernel.reader();
         self.kernel_failures += u64::from(applied.is_err());
         match applied {
             Ok(()) => {}
