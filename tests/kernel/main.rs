@@ -4,6 +4,7 @@
 mod attach;
 mod foreign;
 mod host;
+mod memory;
 mod refusal;
 mod states;
 
