@@ -6,7 +6,8 @@ use super::daemon::Daemon;
 use super::trial::Trial;
 use crate::config::Remote;
 use crate::control::explanation;
-use crate::control::protocol::{ErrorKind, FLOWS_LIMIT, Listing, Question, Response};
+use crate::control::protocol::{ErrorKind, FLOWS_LIMIT, Listing, Response};
+use crate::control::question::Question;
 use crate::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, DropCount, EndpointCounts, EndpointReport,
     EventStatus, FlowEnd, FlowReport, FlowsReport, GuardState, GuardStatus, IdentityReport,

@@ -22,10 +22,12 @@ use super::uplinks::UplinkPlan;
 use crate::compile::compiled::Compiled;
 use crate::compile::numbering::Numbering;
 use crate::config::Config;
+use crate::control::house;
 use crate::control::lock::DaemonLock;
 use crate::control::protocol::{ErrorKind, Response};
 use crate::control::report::{ReloadReport, StopReport};
-use crate::control::server::{self, ControlRequest, Server, Verb};
+use crate::control::request::{ControlRequest, Verb};
+use crate::control::server::Server;
 use crate::control::service;
 use crate::control::tally::Tally;
 use crate::control::time::UnixTime;
@@ -238,7 +240,7 @@ impl Daemon {
         let server = Server::start(
             &control.socket,
             &control.group,
-            server::Limits::default(),
+            house::Limits::default(),
             Arc::clone(&self.hub),
             Arc::clone(&self.tally),
             Box::new(move |request| ring.ring(Trigger::Control(request))),
