@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::division::Division;
+use super::kinds::Kinds;
 use super::world::size;
 use crate::policy::model::{Action, IdentityId, Location, Peer, Side};
 use crate::policy::traffic::Selector;
@@ -35,6 +36,8 @@ pub struct Compiled {
     pub endpoints: BTreeMap<EndpointNumber, IdentityNumber>,
     /// What the numbers mean, for people.
     pub identities: Arc<BTreeMap<IdentityNumber, IdentityInfo>>,
+    /// How the kind of an endpoint that comes is found.
+    pub kinds: Arc<Kinds>,
     /// What the rules' numbers mean, for people.
     pub rules: Arc<BTreeMap<RuleNumber, RuleInfo>>,
 }

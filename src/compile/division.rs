@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::world::{Region, World};
+use super::compiled::Compiled;
+use super::world::{Region, World, divide_alike};
 use crate::policy::model::Policy;
 use crate::state::networks::Networks;
 use crate::state::numbers::IdentityNumber;
@@ -28,13 +29,16 @@ pub struct Division {
 /// A division whose regions have no numbers yet.
 pub(super) enum Unnumbered<'a> {
     New(World),
-    /// The same policy was compiled before.
+    /// A policy that divides the world in the same way was compiled before.
     Known(&'a Division),
 }
 
 impl<'a> Unnumbered<'a> {
-    pub(super) fn new(policy: &Policy, before: Option<&'a Division>) -> Self {
-        before.map_or_else(|| Self::New(World::new(policy)), Self::Known)
+    pub(super) fn new(policy: &Policy, before: Option<(&Policy, &'a Compiled)>) -> Self {
+        match before {
+            Some((of, before)) if divide_alike(of, policy) => Self::Known(&before.world),
+            _ => Self::New(World::new(policy)),
+        }
     }
 
     pub(super) fn regions(&self) -> &[Region] {

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::compiled::Compiled;
-use super::membership::EndpointSet;
 use crate::inventory::model::{Endpoint, Inventory};
 use crate::policy::model::Policy;
-use crate::state::numbers::{IdentityNumber, PeerKind};
 
 impl Compiled {
     /// This compiled policy for an inventory that came after the one it was compiled for (`before`).
@@ -21,7 +19,6 @@ impl Compiled {
         before: &Inventory,
         inventory: &Inventory,
     ) -> Option<Self> {
-        let mut numbers = None;
         let mut endpoints = BTreeMap::new();
         for (&number, endpoint) in &inventory.endpoints {
             let Some(owner) = &endpoint.owner else {
@@ -34,9 +31,7 @@ impl Compiled {
                 .and_then(|_| self.endpoints.get(&number));
             let identity = match known {
                 Some(identity) => *identity,
-                None => *numbers
-                    .get_or_insert_with(|| self.numbers_of_sets())
-                    .get(&EndpointSet::of(policy, &owner.attributes))?,
+                None => self.kinds.number_of(policy, &owner.attributes)?,
             };
             endpoints.insert(number, identity);
         }
@@ -44,23 +39,6 @@ impl Compiled {
             endpoints,
             ..self.clone()
         })
-    }
-
-    /// The number of each kind of endpoint that this policy tells apart.
-    fn numbers_of_sets(&self) -> BTreeMap<EndpointSet, IdentityNumber> {
-        let of_endpoints = self.subjects.keys().filter(|number| {
-            number.kind() == PeerKind::Endpoint && **number != IdentityNumber::NONE
-        });
-        of_endpoints
-            .filter_map(|number| {
-                let info = self.identities.get(number)?;
-                let set = EndpointSet {
-                    identities: info.identities.clone(),
-                    project: info.project.clone(),
-                };
-                Some((set, *number))
-            })
-            .collect()
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::compiled::Compiled;
 use crate::inventory::model::Inventory;
-use crate::state::numbers::{EndpointNumber, IdentityNumber};
+use crate::state::numbers::IdentityNumber;
 
 /// The longest single list of steps (`STEP_LIST_MAX` in `abi.h`): it bounds the kernel's search.
 pub const LONGEST_LIST: usize = 131_071;
@@ -30,7 +30,8 @@ pub struct Limits {
     pub rules: usize,
     /// Distinct sets of identities among the endpoints.
     pub identities: usize,
-    /// Endpoints.
+    /// Endpoints. (The configuration allows no more than the packet mark has room for; the compiler itself
+    /// does not care.)
     pub endpoints: usize,
     /// Addresses of endpoints and of the host.
     pub addresses: usize,
@@ -133,7 +134,6 @@ impl Needs {
     /// # Errors
     /// Everything that does not fit.
     pub fn check(&self, limits: &Limits) -> Result<(), LimitErrors> {
-        let greatest_endpoint = EndpointNumber::LAST.0 as usize;
         let errors: Vec<_> = [
             (Resource::Steps, self.steps, limits.steps),
             (Resource::Pairs, self.pairs, limits.pairs),
@@ -145,11 +145,7 @@ impl Needs {
                 self.identities,
                 limits.identities.min(Limits::MOST_IDENTITIES),
             ),
-            (
-                Resource::Endpoints,
-                self.endpoints,
-                limits.endpoints.min(greatest_endpoint),
-            ),
+            (Resource::Endpoints, self.endpoints, limits.endpoints),
             (Resource::Addresses, self.addresses, limits.addresses),
         ]
         .into_iter()

@@ -14,21 +14,7 @@ pub struct EndpointSet {
     pub project: Option<String>,
 }
 
-impl EndpointSet {
-    /// What `policy` can tell of an endpoint with these attributes.
-    #[must_use]
-    pub fn of(policy: &Policy, attributes: &Attributes) -> Self {
-        Self {
-            identities: identities_of(policy, attributes),
-            project: attributes
-                .project
-                .clone()
-                .filter(|_| asks_for_projects(policy)),
-        }
-    }
-}
-
-/// The identities whose selectors an endpoint meets, in order.
+/// The identities whose selectors an endpoint meets, in order. Asks all of them: for one endpoint, or a few.
 #[must_use]
 pub fn identities_of(policy: &Policy, attributes: &Attributes) -> Vec<IdentityId> {
     (0..policy.identities.len())
@@ -68,7 +54,7 @@ fn meets(requirement: &LabelRequirement, attributes: &Attributes) -> bool {
 }
 
 /// Whether a rule or a test speaks of `same-project`: only then do projects tell endpoints apart.
-fn asks_for_projects(policy: &Policy) -> bool {
+pub(super) fn asks_for_projects(policy: &Policy) -> bool {
     let rules = policy
         .rules
         .iter()

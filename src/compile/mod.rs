@@ -13,6 +13,7 @@ mod denials;
 pub mod division;
 pub mod explain;
 mod follow;
+pub mod kinds;
 pub mod limits;
 mod lists;
 pub mod membership;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use self::compiled::{Compiled, IdentityInfo, RuleInfo};
 use self::division::Unnumbered;
+use self::kinds::Kinds;
 use self::limits::{LimitErrors, Limits, Need, Needs, Resource};
 use self::lists::Actors;
 use self::membership::EndpointSet;
@@ -52,21 +54,22 @@ pub fn compile(
     compile_again(policy, None, inventory, numbering, limits)
 }
 
-/// The same, where this very policy was compiled before, for whatever was on this host then: its long
-/// lists are not gone through again.
+/// The same, where a policy was compiled before, this one or another, for whatever was on this host then:
+/// long lists that are the same are not gone through again.
 ///
 /// # Errors
 /// As for [`compile`].
 pub fn compile_again(
     policy: &Policy,
-    before: Option<&Compiled>,
+    before: Option<(&Policy, &Compiled)>,
     inventory: &Inventory,
     numbering: &mut Numbering,
     limits: &Limits,
 ) -> Result<Compiled, LimitErrors> {
-    let sets = endpoint_sets(policy, inventory);
+    let kinds = Kinds::of(policy);
+    let sets = endpoint_sets(policy, &kinds, inventory);
     let distinct: BTreeSet<&EndpointSet> = sets.values().collect();
-    let world = Unnumbered::new(policy, before.map(|before| &before.world));
+    let world = Unnumbered::new(policy, before);
     let needs = Needs {
         rules: policy.rules.len(),
         identities: distinct.len(),
@@ -106,6 +109,7 @@ pub fn compile_again(
             .iter()
             .map(|(&endpoint, set)| (endpoint, by_set[set]))
             .collect(),
+        kinds: Arc::new(kinds.numbered(numbers_of(&by_set))),
         identities: Arc::new(describe_identities(
             policy,
             &actors.endpoints,
@@ -121,11 +125,24 @@ pub fn compile_again(
     Ok(compiled)
 }
 
-fn endpoint_sets(policy: &Policy, inventory: &Inventory) -> BTreeMap<EndpointNumber, EndpointSet> {
+fn endpoint_sets(
+    policy: &Policy,
+    kinds: &Kinds,
+    inventory: &Inventory,
+) -> BTreeMap<EndpointNumber, EndpointSet> {
     let owned = inventory.endpoints.iter();
     owned
         .filter_map(|(&number, endpoint)| Some((number, endpoint.owner.as_ref()?)))
-        .map(|(number, owner)| (number, EndpointSet::of(policy, &owner.attributes)))
+        .map(|(number, owner)| (number, kinds.set_of(policy, &owner.attributes)))
+        .collect()
+}
+
+fn numbers_of(
+    by_set: &BTreeMap<&EndpointSet, IdentityNumber>,
+) -> BTreeMap<EndpointSet, IdentityNumber> {
+    let numbers = by_set.iter();
+    numbers
+        .map(|(&set, &number)| (set.clone(), number))
         .collect()
 }
 

@@ -80,6 +80,19 @@ impl World {
     }
 }
 
+/// Whether two policies say the same of the world: the same addresses are in the same networks and inline
+/// CIDRs.
+pub(super) fn divide_alike(one: &Policy, other: &Policy) -> bool {
+    std::ptr::eq(one, other)
+        || (one.networks.len() == other.networks.len()
+            && one
+                .networks
+                .iter()
+                .zip(&other.networks)
+                .all(|(a, b)| a.cidrs == b.cidrs && a.except == b.except)
+            && members(one) == members(other))
+}
+
 /// The addresses in a prefix; 0 for all IPv6, which is 2^128 and fits the wrapping sums below.
 pub(super) fn size(prefix: &IpNet) -> u128 {
     let bits = u32::from(prefix.max_prefix_len() - prefix.prefix_len());

@@ -121,8 +121,9 @@ pub struct MapMemory {
 
 /// What a map takes when it is full; nothing for one that takes all of it from the beginning.
 fn most_of(info: &libbpf_sys::bpf_map_info) -> Option<u64> {
-    /// `struct htab_elem`, and a bucket (kernel/bpf/hashtab.c).
-    const HASH: u64 = 48;
+    /// `struct htab_elem` with the allocator's link before it, and a bucket (`htab_map_mem_usage` in
+    /// kernel/bpf/hashtab.c).
+    const HASH: u64 = 48 + 8;
     const BUCKET: u64 = 16;
     /// `struct lpm_trie_node` (kernel/bpf/lpm_trie.c), and the length that stands before a key's bits.
     const NODE: u64 = 40;

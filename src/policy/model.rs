@@ -195,6 +195,13 @@ impl Pattern {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// What everything begins with that it matches.
+    #[must_use]
+    pub fn beginning(&self) -> &str {
+        let special = self.text.find(['*', '?', '[', ']', '{', '}', '\\', ',']);
+        &self.text[..special.unwrap_or(self.text.len())]
+    }
 }
 
 impl PartialEq for Pattern {

@@ -48,9 +48,8 @@ impl Pass {
             None => {
                 let mut numbering = daemon.numbering.clone();
                 let limits = daemon.config.limits.of_one_policy();
-                let same = daemon.compiled_of.as_ref();
-                let same = same.is_some_and(|of| Arc::ptr_eq(of, policy));
-                let before = same.then_some(&daemon.compiled);
+                let before = daemon.compiled_of.as_deref();
+                let before = before.map(|of| (of, &daemon.compiled));
                 let compiled =
                     compile_again(policy, before, &merged.inventory, &mut numbering, &limits)
                         .map_err(|error| error.to_string())?;

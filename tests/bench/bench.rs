@@ -9,43 +9,78 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod chart;
 #[path = "../common/mod.rs"]
 mod common;
+mod compile;
 mod control;
 mod cpu;
-mod crowd;
+mod curve;
 mod frames;
 mod lab;
 mod live;
+mod memory;
 mod peers;
 mod plot;
 mod report;
 mod rounds;
 mod runs;
 mod sockets;
+mod theme;
 mod ways;
 
-use report::Table;
+use curve::Curves;
+use report::{Figures, Table};
 
 /// A scenario at work.
-type Measure = fn(&Options) -> Vec<Table>;
+enum Measure {
+    /// Compares.
+    Tables(fn(&Options) -> Vec<Table>),
+    /// Looks how costs grow.
+    Curves(fn(&Options) -> Vec<Curves>),
+}
+
+impl Measure {
+    fn measure(&self, options: &Options) -> Vec<Figures> {
+        match self {
+            Self::Tables(measure) => measure(options).into_iter().map(Figures::Table).collect(),
+            Self::Curves(measure) => measure(options).into_iter().map(Figures::Curves).collect(),
+        }
+    }
+}
 
 /// What can be measured, and by which function.
-const SCENARIOS: &[(&str, &str, Measure)] = &[
-    (
-        "runs",
-        "one program at work, by BPF_PROG_TEST_RUN",
-        runs::measure,
-    ),
-    ("live", "packets from container to container", live::measure),
-    ("sockets", "sockets of two containers", sockets::measure),
-    (
-        "ways",
-        "to the outside, and to published ports",
-        ways::measure,
-    ),
-    ("control", "what the daemon does", control::measure),
-];
+const SCENARIOS: &[(&str, &str, Measure)] = {
+    use Measure::{Curves, Tables};
+    &[
+        (
+            "runs",
+            "one program at work, by BPF_PROG_TEST_RUN",
+            Tables(runs::measure),
+        ),
+        (
+            "live",
+            "packets from container to container",
+            Tables(live::measure),
+        ),
+        (
+            "sockets",
+            "sockets of two containers",
+            Tables(sockets::measure),
+        ),
+        (
+            "ways",
+            "to the outside, and to published ports",
+            Tables(ways::measure),
+        ),
+        ("control", "what the daemon does", Tables(control::measure)),
+        (
+            "compile",
+            "the compiler alone, past one machine",
+            Curves(compile::measure),
+        ),
+    ]
+};
 
 /// Measures what bridgewall costs, beside its peers.
 #[derive(Debug, Parser)]
@@ -97,22 +132,22 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     }
-    let mut tables = Vec::new();
+    let mut all = Vec::new();
     for (name, _, measure) in SCENARIOS {
         if options.scenarios.is_empty() || options.scenarios.iter().any(|wanted| wanted == name) {
-            for table in measure(&options) {
-                println!("{table}");
-                tables.push(table);
+            for figures in measure.measure(&options) {
+                println!("{figures}");
+                all.push(figures);
             }
         }
     }
     let written = options
         .json
         .as_ref()
-        .map_or(Ok(()), |path| report::write_json(path, &tables))
+        .map_or(Ok(()), |path| report::write_json(path, &all))
         .and_then(|()| {
             let folder = options.plots.as_ref();
-            folder.map_or(Ok(()), |folder| report::write_plots(folder, &tables))
+            folder.map_or(Ok(()), |folder| report::write_plots(folder, &all))
         });
     match written {
         Ok(()) => ExitCode::SUCCESS,

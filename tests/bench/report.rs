@@ -6,7 +6,25 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::plot;
+use crate::curve::Curves;
+use crate::{chart, plot};
+
+/// What a scenario gives.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Figures {
+    Table(Table),
+    Curves(Curves),
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(table) => table.fmt(f),
+            Self::Curves(curves) => curves.fmt(f),
+        }
+    }
+}
 
 /// One comparison.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -19,8 +37,10 @@ pub struct Table {
     /// What prints it.
     pub command: String,
     pub rounds: usize,
-    /// The first is what the others are compared with.
+    /// The first is what the others are compared with, unless `against_goals` is.
     pub rows: Vec<Row>,
+    /// The ratios are to what was asked for.
+    pub against_goals: bool,
 }
 
 /// One candidate.
@@ -52,6 +72,25 @@ impl Table {
             ..Self::default()
         }
     }
+
+    /// What the ratios are to.
+    pub fn axis(&self) -> String {
+        if self.against_goals {
+            return "share of what was asked for (red)".to_owned();
+        }
+        let first = self.rows.first().map_or("", |row| &row.name);
+        let goal = if self.rows.iter().any(|row| row.goal.is_some()) {
+            "; red: the goal"
+        } else {
+            ""
+        };
+        format!("ratio to \u{201c}{first}\u{201d}{goal}")
+    }
+
+    /// Whether all rows are bridgewall's.
+    pub fn is_about_us(&self) -> bool {
+        self.against_goals
+    }
 }
 
 impl fmt::Display for Table {
@@ -65,35 +104,57 @@ impl fmt::Display for Table {
         )?;
         writeln!(
             f,
-            "  ratio  quarters     goal  {:width$}  {}",
+            "   ratio  quarters       goal  {:width$}  {}",
             "", self.unit
         )?;
         for row in &self.rows {
             let goal = row.goal.map_or(String::new(), |goal| {
-                format!("{goal:.2}{}", if row.ratio <= goal { " " } else { "!" })
+                let missed = if row.ratio <= goal { " " } else { "!" };
+                format!("{}{missed}", figure(goal))
             });
+            let quarters = format!("{}-{}", figure(row.lowest), figure(row.highest));
             writeln!(
                 f,
-                "  {:5.2}  {:.2}-{:.2}  {goal:>6}  {:width$}  {:.1}",
-                row.ratio, row.lowest, row.highest, row.name, row.value
+                "  {:>6}  {quarters:11}  {goal:>6}  {:width$}  {}",
+                figure(row.ratio),
+                row.name,
+                figure(row.value)
             )?;
         }
         Ok(())
     }
 }
 
+/// A number with as many digits as are worth reading.
+pub fn figure(number: f64) -> String {
+    let digits = match number.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        0.1.. => 2,
+        0.01.. => 3,
+        _ => 4,
+    };
+    format!("{number:.digits$}")
+}
+
 /// Writes all as JSON.
-pub fn write_json(path: &Path, tables: &[Table]) -> std::io::Result<()> {
-    let mut text = serde_json::to_string_pretty(tables)?;
+pub fn write_json(path: &Path, all: &[Figures]) -> std::io::Result<()> {
+    let mut text = serde_json::to_string_pretty(all)?;
     text.push('\n');
     fs::write(path, text)
 }
 
 /// Draws all, one file each.
-pub fn write_plots(folder: &Path, tables: &[Table]) -> std::io::Result<()> {
+pub fn write_plots(folder: &Path, all: &[Figures]) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
-    for table in tables {
-        plot::draw(&folder.join(format!("{}.svg", table.name)), table)?;
+    for figures in all {
+        let (name, drawing) = match figures {
+            Figures::Table(table) => (&table.name, plot::draw(table)),
+            Figures::Curves(curves) => (&curves.name, chart::draw(curves)),
+        };
+        let drawing =
+            drawing.map_err(|error| std::io::Error::other(format!("draw {name}: {error}")))?;
+        fs::write(folder.join(format!("{name}.svg")), drawing)?;
     }
     Ok(())
 }

@@ -71,6 +71,11 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     values
 }
 
+/// Of values in any order.
+pub fn median_of(values: Vec<f64>) -> f64 {
+    median(&sorted(&values))
+}
+
 /// Of sorted values.
 pub fn median(values: &[f64]) -> f64 {
     let middle = values.len() / 2;

@@ -138,6 +138,13 @@ impl Daemon {
         (!waits).then_some(text)
     }
 
+    /// Forgets the fault that was ordered; how many steps it was still away, if it has not happened.
+    pub fn forget_fault(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.fault()).expect("read an order");
+        fs::remove_file(self.fault()).expect("remove an order");
+        text.split_once(' ')?.1.parse().ok()
+    }
+
     /// Starts the process again, with the files as they are.
     pub fn launch(&mut self) {
         let log = File::options()

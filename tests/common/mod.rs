@@ -5,6 +5,7 @@
 //! - [`docker::Engine`] is a host with a real engine, and containers of it.
 //! - [`fake_docker::FakeDocker`] says what a test wants an engine to say.
 //! - [`daemon::Daemon`] is the built binary, run on either of them.
+//! - [`crowd::Crowd`] is a host with many containers, made quickly.
 //! - [`craft`] builds frames that no honest stack would send.
 //! - [`probe`], [`service`], [`stream`] and [`frame`] send, serve and count packets.
 //!
@@ -15,6 +16,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of the harness")]
 
 pub mod craft;
+pub mod crowd;
 pub mod daemon;
 pub mod docker;
 pub mod fake_docker;

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bridgewall::compile::compiled::Compiled;
+use bridgewall::compile::kinds::Kinds;
 use bridgewall::compile::limits::{Limits, Needs};
+use bridgewall::compile::membership::identities_of;
 use bridgewall::compile::numbering::Numbering;
 use bridgewall::compile::{compile, compile_again};
 use bridgewall::inventory::model::{Attributes, Inventory};
@@ -471,11 +473,43 @@ proptest! {
         let second = compile(&policy, &inventory, &mut numbering, &limits).unwrap();
         let restarted = compile(&policy, &inventory, &mut restored, &limits).unwrap();
         prop_assert_eq!(&first, &second);
-        let again = compile_again(&policy, Some(&first), &inventory, &mut numbering, &limits);
+        let again = compile_again(&policy, Some((&policy, &first)), &inventory, &mut numbering, &limits);
         prop_assert_eq!(&first, &again.unwrap());
         prop_assert_eq!(&first, &restarted);
         let needs = Needs::of(&first, &inventory);
         prop_assert_eq!(needs.networks4 + needs.networks6, first.networks.len());
+    }
+
+    #[test]
+    fn a_policy_after_another_one_compiles_to_what_it_would_alone(
+        before in policy(),
+        mut after in policy(),
+        same_networks in any::<bool>(),
+        inventory in inventory(),
+    ) {
+        if same_networks {
+            after.networks.clone_from(&before.networks);
+        }
+        let limits = Limits::default();
+        let mut numbering = Numbering::default();
+        let first = compile(&before, &inventory, &mut numbering, &limits).unwrap();
+        let mut alone = numbering.clone();
+        let known = Some((&before, &first));
+        let again = compile_again(&after, known, &inventory, &mut numbering, &limits).unwrap();
+        prop_assert_eq!(again, compile(&after, &inventory, &mut alone, &limits).unwrap());
+        prop_assert_eq!(numbering, alone);
+    }
+
+    #[test]
+    fn looking_up_identities_finds_those_that_asking_all_of_them_does(
+        policy in policy(),
+        inventory in inventory(),
+    ) {
+        let kinds = Kinds::of(&policy);
+        for owner in inventory.endpoints.values().filter_map(|endpoint| endpoint.owner.as_ref()) {
+            let set = kinds.set_of(&policy, &owner.attributes);
+            prop_assert_eq!(set.identities, identities_of(&policy, &owner.attributes));
+        }
     }
 
     #[test]

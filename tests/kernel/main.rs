@@ -5,6 +5,7 @@ mod attach;
 mod foreign;
 mod growth;
 mod host;
+mod memory;
 mod refusal;
 mod states;
 

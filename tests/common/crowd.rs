@@ -12,8 +12,8 @@ use nix::sched::{CloneFlags, unshare};
 use bridgewall::inventory::netlink::Link;
 use bridgewall::netlink::Netlink;
 
-use crate::common::namespace::Namespace;
-use crate::common::place::Place;
+use super::namespace::Namespace;
+use super::place::Place;
 
 /// The default of `guard.group`.
 const GROUP: u32 = 46_109;
@@ -165,9 +165,18 @@ pub fn cpu_of(process: u32) -> Duration {
 
 /// Memory that a process holds, in bytes.
 pub fn resident(process: u32) -> u64 {
+    memory(process, "Rss:")
+}
+
+/// What of it is in no file: all but the program's own code and what else it has mapped.
+pub fn anonymous(process: u32) -> u64 {
+    memory(process, "Anonymous:")
+}
+
+fn memory(process: u32, kind: &str) -> u64 {
     let text =
         fs::read_to_string(format!("/proc/{process}/smaps_rollup")).expect("the process runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(kind));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
     kibibytes
         .and_then(|text| text.parse::<u64>().ok())
