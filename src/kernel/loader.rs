@@ -17,7 +17,7 @@ use super::error::{Error, Result};
 use super::flows;
 use super::maps::{self, Maps};
 use super::pins::{LAYOUT, Pins};
-use super::settings::KernelSettings;
+use super::settings::{self, KernelSettings};
 use super::skeleton::{BridgewallSkelBuilder, OpenBridgewallSkel};
 use super::sys;
 use super::xdp::Xdp;
@@ -125,6 +125,17 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
     let verified = place_bodies(
         &maps,
         [
+            // First where the next two lead to.
+            (
+                abi::body::BODY_JUDGE_SENT,
+                "judge_sent_body",
+                &skeleton.progs.judge_sent_body,
+            ),
+            (
+                abi::body::BODY_JUDGE_RECEIVED,
+                "judge_received_body",
+                &skeleton.progs.judge_received_body,
+            ),
             (
                 abi::body::BODY_FROM_ENDPOINT,
                 "from_endpoint_body",
@@ -171,9 +182,11 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
 
 /// Sizes and settings; the templates stay out. Returns the layout that the programs are made for.
 fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -> Result<u32> {
+    let cpus = libbpf_rs::num_possible_cpus()
+        .map_err(|error| Error::bpf("count the CPUs that there may be", &error))?;
     for mut map in skeleton.open_object_mut().maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
-        if let Some(entries) = settings.entries(&name) {
+        if let Some(entries) = settings.entries(&name, cpus) {
             map.set_max_entries(entries)
                 .map_err(|error| Error::bpf(format!("set the size of map {name}"), &error))?;
         }
@@ -196,6 +209,7 @@ fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -
     let limits = &settings.limits;
     data.settings = abi::settings {
         mark_shift: settings.mark_shift.bits(),
+        recent_bits: settings::recent_bits(cpus),
         event_burst: settings.event_burst,
         timeout_tcp_new: timeouts.tcp_new,
         timeout_tcp: timeouts.tcp,
@@ -276,7 +290,10 @@ fn misfit(pins: &Pins, set: u32, name: &str, wanted: &OpenMap<'_>) -> Result<Opt
 /// one set to the other, and if the daemon dies meanwhile, both ends of a connection must know it: the
 /// one who opens it may be on one set, and the one who answers on the other. What is counted goes with
 /// what is counted there: all of a group, or none.
-const SHARED: [&[&str]; 2] = [&["flows", "accounts", "sweeper"], &["fragments"]];
+const SHARED: [&[&str]; 2] = [
+    &["flows", "reopened", "accounts", "sweeper"],
+    &["fragments"],
+];
 
 fn share(pins: &Pins, before: u32, skeleton: &mut OpenBridgewallSkel<'_>, ours: u32) -> Result<()> {
     if layout(pins, before)? != ours {
@@ -393,7 +410,7 @@ fn step(what: &'static str) -> Result<()> {
 /// Writes the bodies into the program table: each takes effect with one store.
 fn place_bodies(
     maps: &Maps,
-    bodies: [(abi::body, &'static str, &ProgramMut<'_>); 5],
+    bodies: [(abi::body, &'static str, &ProgramMut<'_>); abi::body::BODIES.0 as usize],
 ) -> Result<Vec<(&'static str, u32)>> {
     let mut verified = Vec::new();
     for (place, name, program) in bodies {
