@@ -10,7 +10,8 @@ use super::failure::unexpected;
 use super::output::{Output, Style};
 use super::{Answer, Failure, Global, check};
 use crate::control::explanation::{self, ExplainReport};
-use crate::control::protocol::{Asked, Question, Request, Response};
+use crate::control::protocol::{Request, Response};
+use crate::control::question::{Asked, Question};
 
 const EXAMPLES: &str = "\
 NAME is an identity, an entity (any, host, containers, world, internet, lan), a network or an

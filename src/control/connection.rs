@@ -9,11 +9,12 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, UCred};
 use tokio::time::timeout;
 
+use super::house::House;
 use super::protocol::{
     Call, ErrorKind, FLOWS_LIMIT, Listing, REQUEST_LIMIT, Request, Response, Streamed, VERSION,
     Watch,
 };
-use super::server::{House, Verb};
+use super::request::Verb;
 use crate::observe::hub::Delivery;
 
 type Reader = BufReader<OwnedReadHalf>;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::protocol::{Asked, Question};
+use super::question::{Asked, Question};
 use crate::compile::compiled::Compiled;
 use crate::compile::explain::{Explanation, UnknownPeer, Who, explain};
 use crate::compile::limits::LimitErrors;

@@ -4,9 +4,12 @@ pub mod client;
 mod connection;
 pub mod examination;
 pub mod explanation;
+pub mod house;
 pub mod lock;
 pub mod protocol;
+pub mod question;
 pub mod report;
+pub mod request;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod server;

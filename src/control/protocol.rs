@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::examination::Examination;
 use super::explanation::ExplainReport;
+use super::question::Question;
 use super::report::{
     ApplyReport, ConfirmReport, EndpointReport, FlowsReport, IdentityReport, ReloadReport,
     RuleReport, StatusReport, StopReport,
@@ -170,30 +171,6 @@ impl Watch {
     }
 }
 
-/// What would become of a connection? In the words of the command line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Question {
-    /// Who opens it: an identity, entity, network, container or address.
-    pub from: String,
-    /// Who it is opened to.
-    pub to: String,
-    /// What for.
-    pub traffic: Asked,
-}
-
-/// What a connection is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Asked {
-    /// `80/tcp`, `53/udp`, `443`.
-    Port(String),
-    /// `echo-request`, `ipv6:128/0`.
-    Icmp(String),
-    /// `gre`, `47`.
-    Protocol(String),
-}
-
 /// The daemon's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -295,6 +272,7 @@ pub enum Streamed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::question::Asked;
 
     fn parse(json: &str) -> Result<Call, serde_json::Error> {
         serde_json::from_str(json)

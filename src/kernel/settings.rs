@@ -9,6 +9,10 @@ use crate::config::{Attach, Config, Limits, MarkShift, Timeouts};
 const EVENT_BYTES: u32 = 1 << 20;
 /// Sets of first fragments that belong to one endpoint.
 const FRAGMENT_SETS: u32 = abi::account::ACCOUNTS.0 << abi::fragment_room::FRAGMENT_SET_BITS.0;
+/// The map of the networks' search trees, which grows with what a policy needs.
+pub(super) const NETWORK_NODES: &str = "network_nodes";
+/// How many blocks it has at first: 4 MB of kernel memory.
+const NETWORK_NODES_AT_FIRST: u32 = 1 << 16;
 /// Pairs of endpoint and reason whose events are counted against the limit.
 const EVENT_LIMITS: u32 = 4_096;
 
@@ -66,7 +70,7 @@ impl KernelSettings {
         Some(match map {
             "steps" => limits.steps,
             "policy" => limits.policy_entries,
-            "network_nodes" => limits.network_blocks,
+            NETWORK_NODES => limits.network_blocks.min(NETWORK_NODES_AT_FIRST),
             "addresses" => limits.addresses,
             "published" => limits.published_ports,
             // Number 0 has an entry too, though nobody has that number.

@@ -10,20 +10,10 @@ use super::assemble::assemble;
 use super::diagnostic::Report;
 use super::limits;
 use super::model::Policy;
-use super::open::{Kind, open};
+use super::open::{Kind, Trust, open};
 use super::problem::FileError;
 use super::snapshot::Snapshot;
 use super::source::Source;
-
-/// Whose files are good enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// The daemon's: files, the links that lead to them and all folders above belong to root and are
-    /// writable by nobody else.
-    RootOnly,
-    /// Any file that can be read, for a look at it.
-    Any,
-}
 
 /// Reads `path` and the `*.toml` of the folder `policy.d` beside it, in lexical order, and makes a
 /// policy of them. Each file is opened once.

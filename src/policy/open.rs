@@ -11,8 +11,17 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-use super::load::Trust;
 use super::problem::FileError;
+
+/// Whose files are good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// The daemon's: files, the links that lead to them and all folders above belong to root and are
+    /// writable by nobody else.
+    RootOnly,
+    /// Any file that can be read, for a look at it.
+    Any,
+}
 
 /// What should be found at the path's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

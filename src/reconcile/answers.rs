@@ -6,7 +6,8 @@ use super::daemon::Daemon;
 use super::trial::Trial;
 use crate::config::Remote;
 use crate::control::explanation;
-use crate::control::protocol::{ErrorKind, FLOWS_LIMIT, Listing, Question, Response};
+use crate::control::protocol::{ErrorKind, FLOWS_LIMIT, Listing, Response};
+use crate::control::question::Question;
 use crate::control::report::{
     AttachStatus, Counter, DockerState, DockerStatus, DropCount, EndpointCounts, EndpointReport,
     EventStatus, FlowEnd, FlowReport, FlowsReport, GuardState, GuardStatus, IdentityReport,
@@ -443,6 +444,9 @@ fn drop_counts(drops: &[kernel::Counter]) -> Vec<DropCount> {
         .collect()
 }
 
+/// Of the networks' search trees.
+const BLOCK_BYTES: u64 = 64;
+
 fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, MapMemory>) -> Vec<MapStatus> {
     let capacity = &actual.capacity;
     let slots = &actual.slots;
@@ -454,7 +458,7 @@ fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, MapMemory>) -> 
         ("policy", (Some(pairs as u64), capacity.pairs)),
         (
             "network_nodes",
-            (Some(blocks as u64), capacity.network_nodes),
+            (Some(blocks as u64), capacity.most_network_nodes),
         ),
         (
             "addresses",
@@ -470,6 +474,8 @@ fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, MapMemory>) -> 
         ),
     ]
     .into();
+    // This one grows, by another table in its place.
+    let most_networks = u64::from(capacity.most_network_nodes) * BLOCK_BYTES;
     memory
         .iter()
         .map(|(&name, memory)| {
@@ -479,7 +485,10 @@ fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, MapMemory>) -> 
                 entries,
                 capacity: capacity.into(),
                 bytes: memory.bytes,
-                bytes_at_most: memory.most,
+                bytes_at_most: match name {
+                    "network_nodes" => most_networks.max(memory.most),
+                    _ => memory.most,
+                },
             }
         })
         .collect()

@@ -22,10 +22,12 @@ use super::uplinks::UplinkPlan;
 use crate::compile::compiled::Compiled;
 use crate::compile::numbering::Numbering;
 use crate::config::Config;
+use crate::control::house;
 use crate::control::lock::DaemonLock;
 use crate::control::protocol::{ErrorKind, Response};
 use crate::control::report::{ReloadReport, StopReport};
-use crate::control::server::{self, ControlRequest, Server, Verb};
+use crate::control::request::{ControlRequest, Verb};
+use crate::control::server::Server;
 use crate::control::service;
 use crate::control::tally::Tally;
 use crate::control::time::UnixTime;
@@ -220,6 +222,8 @@ impl Daemon {
                     Ok(events) => events,
                     Err(error) => return log::error!("no events will be shown: {error}"),
                 };
+                // It would keep maps alive that are replaced.
+                drop(reader);
                 loop {
                     // It sleeps until there are some: an idle host pays nothing for it.
                     if let Err(error) = events.poll(Duration::MAX) {
@@ -238,7 +242,7 @@ impl Daemon {
         let server = Server::start(
             &control.socket,
             &control.group,
-            server::Limits::default(),
+            house::Limits::default(),
             Arc::clone(&self.hub),
             Arc::clone(&self.tally),
             Box::new(move |request| ring.ring(Trigger::Control(request))),
@@ -488,6 +492,8 @@ impl Daemon {
             self.kernel.apply(&pass.plan)
         };
         pass.phases.done("apply");
+        // Tables that have grown are others.
+        self.reader = self.kernel.reader();
         self.kernel_failures += u64::from(applied.is_err());
         match applied {
             Ok(()) => {}

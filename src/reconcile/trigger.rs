@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::Sender;
 
-use crate::control::server::ControlRequest;
+use crate::control::request::ControlRequest;
 use crate::inventory;
 use crate::inventory::observer::Changes;
 use crate::watch::signals::SignalRequest;

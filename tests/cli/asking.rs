@@ -8,8 +8,9 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use bridgewall::control::protocol::{Asked, Listing, Question};
-use bridgewall::control::server::Verb;
+use bridgewall::control::protocol::Listing;
+use bridgewall::control::question::{Asked, Question};
+use bridgewall::control::request::Verb;
 
 use super::stand_in::{StandIn, healthy};
 use super::{BINARY, Folder, ask, code, json, run, stderr, stdout, text_of};
@@ -115,7 +116,7 @@ fn doctor_is_0_when_healthy_and_1_when_not() {
     let mut status = healthy();
     status.healthy = false;
     status.reasons.push("policy.toml:3: no".to_owned());
-    let daemon = StandIn::with(bridgewall::control::server::Limits::default(), status);
+    let daemon = StandIn::with(bridgewall::control::house::Limits::default(), status);
     let output = ask(&daemon, &["doctor", "--json"]);
     assert_eq!(code(&output), 1, "{}", stderr(&output));
     let answer = json(&output);

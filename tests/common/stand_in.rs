@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use bridgewall::control::examination::{Check, Condition, Examination};
 use bridgewall::control::explanation::ExplainReport;
-use bridgewall::control::protocol::{ErrorKind, Listing, Question, Response};
+use bridgewall::control::house::Limits;
+use bridgewall::control::protocol::{ErrorKind, Listing, Response};
+use bridgewall::control::question::Question;
 use bridgewall::control::report::{
     ApplyReport, AttachStatus, ConfirmReport, Counter, DockerState, DockerStatus, EndpointCounts,
     EndpointReport, EventStatus, FlowEnd, FlowReport, FlowStatus, FlowsReport, GuardState,
     GuardStatus, IdentityReport, Passage, PolicyStatus, ReloadReport, RuleReport, StatusReport,
     StopReport, TroubleStatus,
 };
-use bridgewall::control::server::{ControlRequest, Limits, Server, Verb};
+use bridgewall::control::request::{ControlRequest, Verb};
+use bridgewall::control::server::Server;
 use bridgewall::control::tally::Tally;
 use bridgewall::control::time::UnixTime;
 use bridgewall::observe::event::{Decider, Event, Hook, Peer, Verdict};

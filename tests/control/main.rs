@@ -9,10 +9,11 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use bridgewall::control::client::{Client, ClientError};
+use bridgewall::control::house::Limits;
 use bridgewall::control::protocol::{
     Call, ErrorKind, Listing, REQUEST_LIMIT, Request, Response, Streamed, VERSION, Watch,
 };
-use bridgewall::control::server::{Limits, Verb};
+use bridgewall::control::request::Verb;
 use bridgewall::observe::event::Verdict;
 use stand_in::{PATIENCE, StandIn, event, healthy, wait};
 

@@ -53,7 +53,13 @@ struct State {
 
 impl Firewall {
     pub fn new() -> Self {
-        Self::on(Loan::take(|| Self::load(|_| {})))
+        Self::on(Loan::take(|| {
+            Self::load(|open| {
+                open.progs.from_uplink_body.set_autoload(true);
+                open.progs.to_uplink_body.set_autoload(true);
+                open.progs.uplink_xdp.set_autoload(true);
+            })
+        }))
     }
 
     /// With some settings or map sizes other than the defaults.
@@ -405,7 +411,7 @@ impl Firewall {
         output.return_value == SHOT && self.drops() == before
     }
 
-    fn run(&self, program: &ProgramMut<'_>, frame: &[u8], mark: u32, ingress: u32) -> Outcome {
+    pub fn run(&self, program: &ProgramMut<'_>, frame: &[u8], mark: u32, ingress: u32) -> Outcome {
         let before = self.drops();
         let mut context = [0u8; size_of::<abi::__sk_buff>()];
         let mut context_out = context;

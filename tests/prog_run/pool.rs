@@ -94,7 +94,7 @@ pub fn open(configure: impl FnOnce(&mut OpenBridgewallSkel<'static>)) -> Bridgew
         .expect("open the skeleton");
     let settings = &mut open.maps.rodata_data.as_mut().expect("settings").settings;
     settings.mark_shift = MARK_SHIFT;
-    // What uplinks have is tried with real packets.
+    // Whoever tries what uplinks have says so: the verifier takes its time over it.
     for mut program in open.open_object_mut().progs_mut() {
         if program.name().to_string_lossy().contains("uplink") {
             program.set_autoload(false);

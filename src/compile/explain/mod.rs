@@ -8,6 +8,7 @@
 //! container starts. `containers` and `any` stand for such an endpoint of each identity, an
 //! unidentified one, and all that run.
 
+mod families;
 mod render;
 mod stage;
 mod who;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::stage::Families;
+use super::families::Families;
 use crate::compile::names;
 use crate::inventory::model::{Endpoint, Inventory};
 use crate::policy::model::{IdentityId, NetworkId, Peer, Policy, TestPeer};

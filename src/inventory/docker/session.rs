@@ -149,12 +149,13 @@ impl Todo {
         let Some(id) = actor.filter(|id| is_id(id)) else {
             return;
         };
+        let attributes = event.actor.as_ref().and_then(|a| a.attributes.as_ref());
+        let attribute = |name| attributes.and_then(|attributes| attributes.get(name));
         match (event.kind.as_deref(), event.action.as_deref()) {
             (Some("network"), _) => {
                 self.networks.insert(id.to_owned());
                 // Its published ports may lead through another network now.
-                let attributes = event.actor.as_ref().and_then(|a| a.attributes.as_ref());
-                let container = attributes.and_then(|attributes| attributes.get("container"));
+                let container = attribute("container");
                 let container = container.filter(|container| is_id(container));
                 self.containers.extend(container.cloned());
             }
@@ -162,7 +163,10 @@ impl Todo {
                 table.new_life(id);
                 self.containers.insert(id.to_owned());
             }
-            (Some("container"), Some("create" | "rename" | "update" | "destroy")) => {
+            (Some("container"), Some(action @ ("create" | "rename" | "update" | "destroy"))) => {
+                if let Some(name) = attribute("name").filter(|_| action == "rename") {
+                    table.rename(id, name);
+                }
                 self.containers.insert(id.to_owned());
             }
             _ => {}

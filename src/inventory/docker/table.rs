@@ -181,8 +181,10 @@ impl Table {
         let life = old.as_ref().map_or(0, |old| old.life);
         let settings = answer.network_settings.as_ref();
         let networks = settings.and_then(|settings| settings.networks.as_ref());
+        let known = old.as_ref().and_then(|old| old.container.as_ref().ok());
+        let known = known.map(|container| container.name.as_str());
         let entry = ContainerEntry {
-            container: container(id, answer),
+            container: container(id, answer, known),
             running,
             network_mode: answer
                 .host_config
@@ -204,6 +206,14 @@ impl Table {
     /// Forgets a container.
     pub fn remove_container(&mut self, id: &str) {
         self.containers.remove(id);
+    }
+
+    /// Takes a container's new name.
+    pub fn rename(&mut self, id: &str, name: &str) {
+        let entry = self.containers.get_mut(id);
+        if let Some(Ok(container)) = entry.map(|entry| &mut entry.container) {
+            name.clone_into(&mut container.name);
+        }
     }
 
     /// Forgets what is known of a container's present life: it ended, or another one began.
@@ -357,15 +367,17 @@ fn bridge_name(id: &str, answer: &NetworkAnswer) -> Option<String> {
     valid.then_some(name)
 }
 
-fn container(id: &str, answer: &ContainerAnswer) -> Result<Container, String> {
+/// `known`: which name it had, as far as we know.
+fn container(id: &str, answer: &ContainerAnswer, known: Option<&str>) -> Result<Container, String> {
     let short = &id[..12];
-    let name = answer
-        .names
-        .iter()
-        .flatten()
-        .map(|n| n.trim_start_matches('/'));
+    let names = answer.names.iter().flatten();
     // With links between containers, names of the form /other/alias come as well.
-    let name = name.clone().find(|n| !n.contains('/')).unwrap_or(short);
+    let mut names = names
+        .map(|name| name.trim_start_matches('/'))
+        .filter(|name| !name.contains('/'));
+    // For a moment after a change of name Docker tells both; its event has told which is the new one.
+    let name = names.clone().find(|name| Some(*name) == known);
+    let name = name.or_else(|| names.next()).unwrap_or(short);
     let labels = answer.labels.clone().unwrap_or_default();
     let bytes: usize = labels
         .iter()

@@ -75,6 +75,24 @@ fn an_attachment_is_what_network_and_container_say_together() {
 }
 
 #[test]
+fn a_new_name_counts_though_docker_still_tells_the_old_one_too() {
+    let name = |table: &Table| table.containers[&id('c')].container.clone().unwrap().name;
+    let both = format!(r#"{{"Id":"{}","Names":["/old","/new"]}}"#, id('c'));
+    let both: ContainerAnswer = serde_json::from_str(&both).unwrap();
+    let mut table = Table::default();
+    table.set_container(&both);
+    assert_eq!(name(&table), "old");
+    table.rename(&id('c'), "new");
+    assert_eq!(name(&table), "new");
+    table.set_container(&both);
+    assert_eq!(name(&table), "new");
+    // What Docker tells counts more than what an event has told.
+    table.rename(&id('c'), "neither");
+    table.set_container(&container('c', ""));
+    assert_eq!(name(&table), "c-c");
+}
+
+#[test]
 fn the_bridge_has_the_name_that_the_network_was_given() {
     let mut table = Table::default();
     let mut answer = network('a', "bridge", "bridge");

@@ -124,6 +124,7 @@ impl Kernel {
             steps: size("steps"),
             pairs: size("policy"),
             network_nodes: size("network_nodes"),
+            most_network_nodes: size("network_nodes"),
             addresses: size("addresses"),
             published: size("published"),
             endpoints: size("endpoints"),
