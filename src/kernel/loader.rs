@@ -17,7 +17,7 @@ use super::error::{Error, Result};
 use super::flows;
 use super::maps::{self, Maps};
 use super::pins::{LAYOUT, Pins};
-use super::settings::{KernelSettings, NETWORK_NODES};
+use super::settings::{self, KernelSettings, NETWORK_NODES};
 use super::skeleton::{BridgewallSkel, BridgewallSkelBuilder, OpenBridgewallSkel};
 use super::sys;
 use super::xdp::Xdp;
@@ -139,9 +139,11 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
 
 /// Sizes and settings; the templates stay out. Returns the layout that the programs are made for.
 fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -> Result<u32> {
+    let cpus = libbpf_rs::num_possible_cpus()
+        .map_err(|error| Error::bpf("count the CPUs that there may be", &error))?;
     for mut map in skeleton.open_object_mut().maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
-        if let Some(entries) = settings.entries(&name) {
+        if let Some(entries) = settings.entries(&name, cpus) {
             map.set_max_entries(entries)
                 .map_err(|error| Error::bpf(format!("set the size of map {name}"), &error))?;
         }
@@ -164,6 +166,7 @@ fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -
     let limits = &settings.limits;
     data.settings = abi::settings {
         mark_shift: settings.mark_shift.bits(),
+        recent_bits: settings::recent_bits(cpus),
         event_burst: settings.event_burst,
         timeout_tcp_new: timeouts.tcp_new,
         timeout_tcp: timeouts.tcp,
@@ -316,7 +319,10 @@ fn misfit(pins: &Pins, set: u32, name: &str, wanted: &OpenMap<'_>) -> Result<Opt
 /// one set to the other, and if the daemon dies meanwhile, both ends of a connection must know it: the
 /// one who opens it may be on one set, and the one who answers on the other. What is counted goes with
 /// what is counted there: all of a group, or none.
-const SHARED: [&[&str]; 2] = [&["flows", "accounts", "sweeper"], &["fragments"]];
+const SHARED: [&[&str]; 2] = [
+    &["flows", "reopened", "accounts", "sweeper"],
+    &["fragments"],
+];
 
 fn share(pins: &Pins, before: u32, skeleton: &mut OpenBridgewallSkel<'_>, ours: u32) -> Result<()> {
     if layout(pins, before)? != ours {
@@ -439,6 +445,17 @@ fn keep(name: &str, program: &ProgramMut<'_>) -> Result<OwnedFd> {
 fn place_bodies(maps: &Maps, skeleton: &BridgewallSkel<'_>) -> Result<Vec<(&'static str, u32)>> {
     let programs = &skeleton.progs;
     let bodies = [
+        // First where others lead to.
+        (
+            abi::body::BODY_JUDGE_SENT,
+            "judge_sent_body",
+            &programs.judge_sent_body,
+        ),
+        (
+            abi::body::BODY_JUDGE_RECEIVED,
+            "judge_received_body",
+            &programs.judge_received_body,
+        ),
         (
             abi::body::BODY_FROM_ENDPOINT,
             "from_endpoint_body",

@@ -55,6 +55,8 @@ maps!(
     shortcuts,
     management,
     flows,
+    recent,
+    reopened,
     accounts,
     sweeper,
     fragments,
