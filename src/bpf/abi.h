@@ -17,7 +17,7 @@
 /* Raised whenever a map's layout or the meaning of a value changes. Pins of another layout are
  * never adopted. */
 enum layout {
-	LAYOUT_VERSION = 3,
+	LAYOUT_VERSION = 4,
 };
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
@@ -352,6 +352,26 @@ struct flow {
 	__u32 status;
 };
 
+/*
+ * A packet of a connection that there is nothing to say about, found a moment ago: what others like it are
+ * recognised by without looking for their connection. One of the `recent` array, which each CPU has a
+ * part of; all zero: nothing.
+ *
+ * A connection may come to an end meanwhile. What follows passes then as it would have anyway, unless another
+ * connection begins between the same ports: `reopened` counts how often that has happened.
+ */
+struct recent {
+	__u64
+	    address[4]; /* source and destination as in the header; of IPv4 both are in the first */
+	__u64 ends;     /* the ports, and who it is from and at whose hook: see recent_ends() */
+	__u64 judging;  /* what `active` said */
+	__u64 until;    /* nanoseconds, coarse monotonic clock */
+	__u32 reopened; /* what the endpoint's count of them was */
+	__u16 mark;     /* to be given to it */
+	__u8 protocol;
+	__u8 hook;
+};
+
 /* ---- Accounts ---------------------------------------------------------------------------- */
 
 /* Who pays for a connection's entry: the endpoint that opens it, or the one that somebody outside or
@@ -581,12 +601,15 @@ enum handover {
 /* ---- The program table ------------------------------------------------------------------- */
 
 enum body {
-	BODY_FROM_ENDPOINT = 0,
+	BODY_FROM_ENDPOINT =
+	    0, /* the short way of what is known; all else goes on to BODY_JUDGE_* */
 	BODY_TO_ENDPOINT = 1,
 	BODY_DROP = 2, /* counts and reports a drop that a template decided */
 	BODY_FROM_UPLINK = 3,
 	BODY_TO_UPLINK = 4,
-	BODIES = 5,
+	BODY_JUDGE_SENT = 5,
+	BODY_JUDGE_RECEIVED = 6,
+	BODIES = 7,
 };
 
 /* ---- Layout ------------------------------------------------------------------------------ */
@@ -618,6 +641,9 @@ ASSERT_OFFSET(flow_key, zone, 40);
 ASSERT_SIZE(flow, 32);
 ASSERT_OFFSET(flow, selector, 24);
 ASSERT_OFFSET(flow, status, 28);
+ASSERT_SIZE(recent, 64);
+ASSERT_OFFSET(recent, judging, 40);
+ASSERT_OFFSET(recent, hook, 63);
 ASSERT_SIZE(flow_accounts, 48);
 ASSERT_OFFSET(flow_accounts, refused, 16);
 ASSERT_SIZE(sweeper, 16);

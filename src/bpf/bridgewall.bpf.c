@@ -147,25 +147,35 @@ static __always_inline int judge_sent(struct __sk_buff *skb, struct packet *pack
 	return reason ? reason : judge_packet(skb, packet);
 }
 
+/* Apart from the short way, so that neither is in the other's, with what it needs of the stack. */
+SEC("tc")
+int judge_sent_body(struct __sk_buff *skb)
+{
+	struct packet packet = {.hook = HOOK_FROM_ENDPOINT};
+	int reason = judge_sent(skb, &packet);
+	struct known known = {
+	    .endpoint = packet.endpoint,
+	    .bridge = packet.bridge,
+	    .slot = packet.slot,
+	    .mark = packet.mark,
+	};
+
+	if (packet.flags & PACKET_PRESSED)
+		make_room();
+	if (reason)
+		return drop(skb, &packet, reason);
+	return send_on(skb, &known);
+}
+
 SEC("tc")
 int from_endpoint_body(struct __sk_buff *skb)
 {
 	struct known known;
 
-	if (!is_known(skb, HOOK_FROM_ENDPOINT, &known)) {
-		struct packet packet = {.hook = HOOK_FROM_ENDPOINT};
-		int reason = judge_sent(skb, &packet);
-
-		if (packet.flags & PACKET_PRESSED)
-			make_room();
-		if (reason)
-			return drop(skb, &packet, reason);
-		known.endpoint = packet.endpoint;
-		known.bridge = packet.bridge;
-		known.slot = packet.slot;
-		known.mark = packet.mark;
-	}
-	return send_on(skb, &known);
+	if (find_hook(skb, &known) && is_known(skb, HOOK_FROM_ENDPOINT, &known))
+		return send_on(skb, &known);
+	bpf_tail_call(skb, &bodies, BODY_JUDGE_SENT);
+	return refuse(skb, DROP_BODY_MISSING);
 }
 
 static __always_inline int judge_received(struct __sk_buff *skb, struct packet *packet)
@@ -198,20 +208,28 @@ static __always_inline int judge_received(struct __sk_buff *skb, struct packet *
 }
 
 SEC("tc")
-int to_endpoint_body(struct __sk_buff *skb)
+int judge_received_body(struct __sk_buff *skb)
 {
 	struct packet packet = {.hook = HOOK_TO_ENDPOINT};
-	struct known known;
-	int reason;
+	int reason = judge_received(skb, &packet);
 
-	if (!(get_mark(skb) & MARK_JUDGED) && is_known(skb, HOOK_TO_ENDPOINT, &known))
-		return pass(skb, known.endpoint, HOOK_TO_ENDPOINT);
-	reason = judge_received(skb, &packet);
 	if (packet.flags & PACKET_PRESSED)
 		make_room();
 	if (reason)
 		return drop(skb, &packet, reason);
 	return pass(skb, packet.endpoint, HOOK_TO_ENDPOINT);
+}
+
+SEC("tc")
+int to_endpoint_body(struct __sk_buff *skb)
+{
+	struct known known;
+
+	if (find_hook(skb, &known) &&
+	    (is_judged(skb, &known) || is_known(skb, HOOK_TO_ENDPOINT, &known)))
+		return pass(skb, known.endpoint, HOOK_TO_ENDPOINT);
+	bpf_tail_call(skb, &bodies, BODY_JUDGE_RECEIVED);
+	return refuse(skb, DROP_BODY_MISSING);
 }
 
 /* At an uplink there is no endpoint, and link-local addresses are known by it. */

@@ -17,6 +17,8 @@ const volatile struct endpoint_constants endpoint_constants SEC(".rodata.endpoin
 const volatile struct settings {
 	/* Where our 16 bits of skb->mark begin: 0 or 16. */
 	__u32 mark_shift;
+	/* Entries of `recent` that each CPU has, as a power of two; at least 1. */
+	__u32 recent_bits;
 	/* Events at once, and a second, for each endpoint and drop reason. */
 	__u32 event_burst;
 	/* Idle time after which a flow is as good as gone, in seconds. */
@@ -33,6 +35,7 @@ const volatile struct settings {
 	__u32 flows_of_endpoint[STAGES];
 } settings = {
     .mark_shift = 16,
+    .recent_bits = 6,
     .event_burst = 10,
     .timeout_tcp_new = 60,
     .timeout_tcp = 432000,

@@ -25,6 +25,7 @@
 #include "peer.h"
 #include "policy.h"
 #include "published.h"
+#include "recent.h"
 #include "transport.h"
 
 /* Not a drop reason: the parties of a flow are others than when it was judged. */
@@ -351,6 +352,9 @@ static __always_inline int replace_flow(const struct packet *packet, struct flow
 		discharge(account_of(status), STAGE_NEW);
 		return DROP_FLOW_INSERT;
 	}
+	/* Before anybody can take it for the new one: see remember(). */
+	note_reopened(flow->opener);
+	note_reopened(flow->target);
 	discharge(account_of(before), stage_of(before));
 	flow->generation = packet->generation;
 	flow->last_seen = bpf_ktime_get_coarse_ns();

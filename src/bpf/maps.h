@@ -60,8 +60,11 @@ struct {
 	__type(value, struct network_roots);
 } network_roots SEC(".maps");
 
+/* Mapped by nobody: but an array that can be begins at a page, and so each node at a cache line. Else
+ * each would be in two. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 4096);
 	__type(key, __u32);
 	__type(value, struct network_node);
@@ -127,6 +130,24 @@ struct {
 	__type(key, struct flow_key);
 	__type(value, struct flow);
 } flows SEC(".maps");
+
+/* Index: CPU << settings.recent_bits | a hash of what the packet is recognised by. Can be mapped, so that
+ * each entry is one cache line: see network_nodes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct recent);
+} recent SEC(".maps");
+
+/* Index: endpoint number; connections of its that took over the entry of one before. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} reopened SEC(".maps");
 
 /* Index: endpoint number. Mapped into the daemon, which reads it, and counts what it carries over from
  * maps before these. */

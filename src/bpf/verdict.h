@@ -15,6 +15,7 @@
 #include "flow.h"
 #include "host.h"
 #include "icmp.h"
+#include "known.h"
 #include "mark.h"
 #include "maps.h"
 #include "packet.h"
@@ -205,6 +206,7 @@ __noinline int judge_connection(struct __sk_buff *skb, struct packet *packet)
 			if (!(status & FLOW_ANSWERED) &&
 			    is_confirmed_by(flow, status, headers, replying))
 				return confirm_flow(packet, flow);
+			remember(skb, packet, flow, replying);
 			return DROP_NONE;
 		case REFUSED:
 			if (is_at_uplink(packet) && is_managed(packet))

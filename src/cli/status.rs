@@ -122,6 +122,10 @@ fn render(report: &StatusReport, now: UnixTime, style: Style) -> String {
 
 fn uplinks(page: &mut Page, report: &StatusReport) {
     let mut title = "uplinks";
+    if report.uplinks.is_empty() {
+        let nowhere = "none: no default route, nor an interface that bridgewall.toml names";
+        page.line(title, nowhere);
+    }
     for uplink in &report.uplinks {
         let host = match (&uplink.attached, uplink.judges) {
             (Some(mode), _) => format!("the host's policy by {mode}"),

@@ -27,6 +27,7 @@ policy      revision 3, generation 12, enforced 10 s ago
 endpoints   3 of 3 armed
 attached by tcx
 guard       closed: nothing passes where nothing is armed
+uplinks     none: no default route, nor an interface that bridgewall.toml names
 docker      connected, version 29.3.1
 connections 0, 0 new
 dropped     nothing
@@ -85,6 +86,7 @@ endpoints   2 of 3 armed, 1 not named yet
 attached by tcx
             no tcx before Linux 6.6: clsact serves
 guard       closed: nothing passes where nothing is armed
+uplinks     none: no default route, nor an interface that bridgewall.toml names
 docker      waiting, version 29.3.1: connection refused
 connections 12,345, 4,096 new
             7 packets of new connections found no room

@@ -21,7 +21,8 @@ pub struct Limits {
     /// Prefixes of networks in each family, of two policies.
     #[serde(deserialize_with = "within::<1_024, 16_777_216, _>")]
     pub networks: u32,
-    /// Blocks of 64 bytes for the search trees of networks, of two policies.
+    /// Blocks of 64 bytes for the search trees of networks, of two policies, at most: memory is taken as
+    /// it is needed.
     #[serde(deserialize_with = "within::<1_024, 67_108_864, _>")]
     pub network_blocks: u32,
     /// Addresses of endpoints and of the host.
@@ -52,7 +53,7 @@ impl Default for Limits {
             steps: 262_144,
             policy_entries: 131_072,
             networks: 2_097_152,
-            network_blocks: 393_216,
+            network_blocks: 3_145_728,
             addresses: 16_384,
             published_ports: 16_384,
             flows: 262_144,

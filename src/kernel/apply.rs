@@ -13,7 +13,7 @@ use crate::state::denial::Denial;
 use crate::state::desired::{
     AddressKey, AddressOwner, ManagementKey, PublishedKey, PublishedTarget,
 };
-use crate::state::networks::Change;
+use crate::state::networks::{Change, Tree};
 use crate::state::numbers::{EndpointNumber, IdentityNumber, PairKey, Slot};
 use crate::state::steps::StepList;
 
@@ -118,10 +118,10 @@ impl Maps {
         set(&self.identities, &entries)
     }
 
-    /// Trees first: a root leads to nothing that is not there.
-    pub(super) fn change_networks(&self, slot: Slot, change: &Change) -> Result<()> {
+    /// Writes trees, each from its first block on.
+    pub(super) fn write_trees(&self, trees: &[(u32, Tree)]) -> Result<()> {
         // In pieces, for they may be many times as large as everything else.
-        for trees in change.trees.chunks(TREES) {
+        for trees in trees.chunks(TREES) {
             let entries: Vec<_> = trees
                 .iter()
                 .flat_map(|(first, tree)| (*first..).zip(tree.nodes()))
@@ -129,6 +129,12 @@ impl Maps {
                 .collect();
             set(&self.network_nodes, &entries)?;
         }
+        Ok(())
+    }
+
+    /// Trees first: a root leads to nothing that is not there.
+    pub(super) fn change_networks(&self, slot: Slot, change: &Change) -> Result<()> {
+        self.write_trees(&change.trees)?;
         let rows: Vec<_> = change
             .rows
             .iter()

@@ -3,15 +3,13 @@
 //! numbers that this version does not know stay numbers.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use libbpf_rs::{RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
 
 use super::abi;
 use super::bytes::from_bytes;
 use super::error::{Error, Result};
-use super::maps::Maps;
 
 /// Too few bytes for an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,22 +48,24 @@ pub fn parse_event(bytes: &[u8]) -> std::result::Result<abi::event, NoEvent> {
 /// The reading end of the ring buffer. There may be only one at a time; it may live in any thread.
 #[derive(Debug)]
 pub struct EventReader {
-    // Before the maps: it is dropped first.
+    // Before the map: it is dropped first.
     ring: RingBuffer<'static>,
-    _maps: Arc<Maps>,
+    _map: MapHandle,
 }
 
 impl EventReader {
     /// Hands each event on. What is no event is logged once, and left aside.
     pub(super) fn new(
-        maps: Arc<Maps>,
+        map: &MapHandle,
         mut each: impl FnMut(&abi::event) + Send + 'static,
     ) -> Result<Self> {
         let error = |error| Error::bpf("read the ring buffer", &error);
         let mut complained = false;
+        // Nothing else is kept: a reader outlives maps that are replaced.
+        let map = MapHandle::try_from(map).map_err(error)?;
         let mut builder = RingBufferBuilder::new();
         builder
-            .add(&maps.events, move |bytes: &[u8]| {
+            .add(&map, move |bytes: &[u8]| {
                 match parse_event(bytes) {
                     Ok(event) => each(&event),
                     Err(no_event) if !complained => {
@@ -78,7 +78,7 @@ impl EventReader {
             })
             .map_err(error)?;
         let ring = builder.build().map_err(error)?;
-        Ok(Self { ring, _maps: maps })
+        Ok(Self { ring, _map: map })
     }
 
     /// Waits for events, at most this long (`Duration::MAX`: until there are some), and hands on those

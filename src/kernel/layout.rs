@@ -32,6 +32,7 @@ layout! {
     endpoint_constants is 184 { mac at 8, ipv4_count at 16, ipv4 at 24, ipv6 at 56 }
     flow_key is 44 { low_port at 32, protocol at 36, icmp_low_asks at 38, zone at 40 }
     flow is 32 { last_seen at 8, opener at 16, selector at 24, status at 28 }
+    recent is 64 { ends at 32, judging at 40, until at 48, mark at 60, hook at 63 }
     flow_accounts is 48 { refused at 16 }
     sweeper is 16 { busy at 8 }
     sweep is 32 { next at 8, removed at 16, left at 20, urgent at 24 }

@@ -17,8 +17,8 @@ use super::error::{Error, Result};
 use super::flows;
 use super::maps::{self, Maps};
 use super::pins::{LAYOUT, Pins};
-use super::settings::KernelSettings;
-use super::skeleton::{BridgewallSkelBuilder, OpenBridgewallSkel};
+use super::settings::{self, KernelSettings, NETWORK_NODES};
+use super::skeleton::{BridgewallSkel, BridgewallSkelBuilder, OpenBridgewallSkel};
 use super::sys;
 use super::xdp::Xdp;
 use crate::fault;
@@ -81,6 +81,9 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
     let ours = configure(&mut skeleton, settings)?;
 
     let mut predecessors = pins.complete_sets()?;
+    if let Some(newest) = predecessors.last() {
+        take_size_of_networks(pins, *newest, &mut skeleton, settings)?;
+    }
     let mut adoption = Adoption::Fresh;
     let mut adopted = None;
     if let Some(newest) = predecessors.last().copied() {
@@ -97,13 +100,7 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
         }
     }
     if let Some(maps) = &adopted {
-        for mut map in skeleton.open_object_mut().maps_mut() {
-            let name = map.name().to_string_lossy().into_owned();
-            if let Some((_, open)) = maps.all().find(|(known, _)| *known == name) {
-                map.reuse_fd(open.as_fd())
-                    .map_err(|error| Error::bpf(format!("adopt map {name}"), &error))?;
-            }
-        }
+        reuse(&mut skeleton, maps, |_| true)?;
     }
 
     step("load the programs")?;
@@ -122,36 +119,7 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
             maps
         }
     };
-    let verified = place_bodies(
-        &maps,
-        [
-            (
-                abi::body::BODY_FROM_ENDPOINT,
-                "from_endpoint_body",
-                &skeleton.progs.from_endpoint_body,
-            ),
-            (
-                abi::body::BODY_TO_ENDPOINT,
-                "to_endpoint_body",
-                &skeleton.progs.to_endpoint_body,
-            ),
-            (abi::body::BODY_DROP, "drop_body", &skeleton.progs.drop_body),
-            (
-                abi::body::BODY_FROM_UPLINK,
-                "from_uplink_body",
-                &skeleton.progs.from_uplink_body,
-            ),
-            (
-                abi::body::BODY_TO_UPLINK,
-                "to_uplink_body",
-                &skeleton.progs.to_uplink_body,
-            ),
-        ],
-    )?;
-    let keep = |name: &str, program: &ProgramMut<'_>| {
-        let kept = program.as_fd().try_clone_to_owned();
-        kept.map_err(|error| Error::io(format!("keep the program {name}"), &error))
-    };
+    let verified = place_bodies(&maps, &skeleton)?;
     let sweep_body = keep("sweep_body", &skeleton.progs.sweep_body)?;
     let xdp = Xdp::new(keep("uplink_xdp", &skeleton.progs.uplink_xdp)?, &maps)?;
     let settings = MapHandle::try_from(&*skeleton.maps.rodata)
@@ -171,9 +139,11 @@ pub(super) fn load(pins: &Pins, settings: &KernelSettings) -> Result<Loaded> {
 
 /// Sizes and settings; the templates stay out. Returns the layout that the programs are made for.
 fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -> Result<u32> {
+    let cpus = libbpf_rs::num_possible_cpus()
+        .map_err(|error| Error::bpf("count the CPUs that there may be", &error))?;
     for mut map in skeleton.open_object_mut().maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
-        if let Some(entries) = settings.entries(&name) {
+        if let Some(entries) = settings.entries(&name, cpus) {
             map.set_max_entries(entries)
                 .map_err(|error| Error::bpf(format!("set the size of map {name}"), &error))?;
         }
@@ -196,6 +166,7 @@ fn configure(skeleton: &mut OpenBridgewallSkel<'_>, settings: &KernelSettings) -
     let limits = &settings.limits;
     data.settings = abi::settings {
         mark_shift: settings.mark_shift.bits(),
+        recent_bits: settings::recent_bits(cpus),
         event_burst: settings.event_burst,
         timeout_tcp_new: timeouts.tcp_new,
         timeout_tcp: timeouts.tcp,
@@ -216,6 +187,78 @@ const fn by_stage(new: u32, answered: u32) -> [u32; abi::flow_stage::STAGES.0 as
     values[abi::flow_stage::STAGE_NEW.0 as usize] = new;
     values[abi::flow_stage::STAGE_ANSWERED.0 as usize] = answered;
     values
+}
+
+/// Has the programs use maps that are open already.
+fn reuse(
+    skeleton: &mut OpenBridgewallSkel<'_>,
+    maps: &Maps,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<()> {
+    for mut map in skeleton.open_object_mut().maps_mut() {
+        let name = map.name().to_string_lossy().into_owned();
+        let known = maps
+            .all()
+            .find(|(known, _)| *known == name && wanted(known));
+        if let Some((_, open)) = known {
+            map.reuse_fd(open.as_fd())
+                .map_err(|error| Error::bpf(format!("adopt map {name}"), &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// The networks' table has grown with what was needed: it is adopted as large as it is, if that is
+/// still allowed.
+fn take_size_of_networks(
+    pins: &Pins,
+    set: u32,
+    skeleton: &mut OpenBridgewallSkel<'_>,
+    settings: &KernelSettings,
+) -> Result<()> {
+    let wanted = &mut skeleton.maps.network_nodes;
+    if !pins.map(set, NETWORK_NODES).exists() {
+        return Ok(());
+    }
+    let size = open_map(pins, set, NETWORK_NODES)?.max_entries();
+    if size > wanted.max_entries() && size <= settings.limits.network_blocks {
+        wanted
+            .set_max_entries(size)
+            .map_err(|error| Error::bpf("set the size of the networks' table", &error))?;
+    }
+    Ok(())
+}
+
+/// Loads the programs again with a larger table for networks, into which `fill` copies what is in the
+/// one before, and puts the bodies in their places: whichever of them a packet meets meanwhile finds the
+/// same. `began` is set as soon as some of them may use the new one.
+pub(super) fn load_with_larger_networks(
+    settings: &KernelSettings,
+    maps: &Maps,
+    blocks: u32,
+    fill: impl FnOnce(&Maps) -> Result<()>,
+    began: &mut bool,
+) -> Result<(Maps, Xdp)> {
+    let mut storage = MaybeUninit::uninit();
+    let mut skeleton = open_skeleton(&mut storage)?;
+    configure(&mut skeleton, settings)?;
+    reuse(&mut skeleton, maps, |name| name != NETWORK_NODES)?;
+    let size = |error| Error::bpf("set the size of the networks' table", &error);
+    let table = &mut skeleton.maps.network_nodes;
+    table.set_max_entries(blocks).map_err(size)?;
+    step("load the programs again")?;
+    let skeleton = skeleton.load().map_err(|error| {
+        let what = format!("make room for {blocks} blocks of networks");
+        Error::bpf(what, &error)
+    })?;
+    let table = MapHandle::try_from(&skeleton.maps.network_nodes)
+        .map_err(|error| Error::bpf("keep the networks' table", &error))?;
+    let larger = maps.with(NETWORK_NODES, &table)?;
+    fill(&larger)?;
+    *began = true;
+    place_bodies(&larger, &skeleton)?;
+    let xdp = Xdp::new(keep("uplink_xdp", &skeleton.progs.uplink_xdp)?, &larger)?;
+    Ok((larger, xdp))
 }
 
 enum Fit {
@@ -276,7 +319,10 @@ fn misfit(pins: &Pins, set: u32, name: &str, wanted: &OpenMap<'_>) -> Result<Opt
 /// one set to the other, and if the daemon dies meanwhile, both ends of a connection must know it: the
 /// one who opens it may be on one set, and the one who answers on the other. What is counted goes with
 /// what is counted there: all of a group, or none.
-const SHARED: [&[&str]; 2] = [&["flows", "accounts", "sweeper"], &["fragments"]];
+const SHARED: [&[&str]; 2] = [
+    &["flows", "reopened", "accounts", "sweeper"],
+    &["fragments"],
+];
 
 fn share(pins: &Pins, before: u32, skeleton: &mut OpenBridgewallSkel<'_>, ours: u32) -> Result<()> {
     if layout(pins, before)? != ours {
@@ -390,11 +436,48 @@ fn step(what: &'static str) -> Result<()> {
     fault::step(what).map_err(|error| Error::io(what, &error))
 }
 
+fn keep(name: &str, program: &ProgramMut<'_>) -> Result<OwnedFd> {
+    let kept = program.as_fd().try_clone_to_owned();
+    kept.map_err(|error| Error::io(format!("keep the program {name}"), &error))
+}
+
 /// Writes the bodies into the program table: each takes effect with one store.
-fn place_bodies(
-    maps: &Maps,
-    bodies: [(abi::body, &'static str, &ProgramMut<'_>); 5],
-) -> Result<Vec<(&'static str, u32)>> {
+fn place_bodies(maps: &Maps, skeleton: &BridgewallSkel<'_>) -> Result<Vec<(&'static str, u32)>> {
+    let programs = &skeleton.progs;
+    let bodies = [
+        // First where others lead to.
+        (
+            abi::body::BODY_JUDGE_SENT,
+            "judge_sent_body",
+            &programs.judge_sent_body,
+        ),
+        (
+            abi::body::BODY_JUDGE_RECEIVED,
+            "judge_received_body",
+            &programs.judge_received_body,
+        ),
+        (
+            abi::body::BODY_FROM_ENDPOINT,
+            "from_endpoint_body",
+            &programs.from_endpoint_body,
+        ),
+        (
+            abi::body::BODY_TO_ENDPOINT,
+            "to_endpoint_body",
+            &programs.to_endpoint_body,
+        ),
+        (abi::body::BODY_DROP, "drop_body", &programs.drop_body),
+        (
+            abi::body::BODY_FROM_UPLINK,
+            "from_uplink_body",
+            &programs.from_uplink_body,
+        ),
+        (
+            abi::body::BODY_TO_UPLINK,
+            "to_uplink_body",
+            &programs.to_uplink_body,
+        ),
+    ];
     let mut verified = Vec::new();
     for (place, name, program) in bodies {
         step("put a body in its place")?;

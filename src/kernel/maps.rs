@@ -55,6 +55,8 @@ maps!(
     shortcuts,
     management,
     flows,
+    recent,
+    reopened,
     accounts,
     sweeper,
     fragments,
@@ -69,9 +71,21 @@ maps!(
 );
 
 impl Maps {
-    /// How much there is room for.
-    pub(super) fn capacity(&self) -> Capacity {
+    /// The same maps but for one, in its place.
+    pub(super) fn with(&self, replaced: &str, other: &MapHandle) -> Result<Self> {
+        Self::open(|name| {
+            let mut known = self
+                .all()
+                .filter(|(known, _)| *known == name && name != replaced);
+            let map = known.next().map_or(other, |(_, map)| map);
+            MapHandle::try_from(map).map_err(|error| Error::bpf(format!("keep map {name}"), &error))
+        })
+    }
+
+    /// How much there is room for, if the networks' table may grow so far.
+    pub(super) fn capacity(&self, most_network_nodes: u32) -> Capacity {
         Capacity {
+            most_network_nodes: most_network_nodes.max(self.network_nodes.max_entries()),
             steps: self.steps.max_entries(),
             pairs: self.policy.max_entries(),
             network_nodes: self.network_nodes.max_entries(),

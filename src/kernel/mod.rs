@@ -33,6 +33,8 @@ mod encode;
 mod error;
 mod events;
 mod flows;
+mod growth;
+mod heap;
 mod instructions;
 mod interfaces;
 mod layout;
@@ -53,6 +55,7 @@ pub use counters::{Counter, EndpointTraffic, EventLosses};
 pub use error::{Error, ErrorKind, Errors, Result};
 pub use events::{EventReader, NoEvent, parse_event};
 pub use flows::{Expired, Flow, FlowEnd, FlowState};
+pub use heap::give_back_memory;
 pub use loader::Adoption;
 pub use maps::MapMemory;
 pub use probe::Features;
@@ -83,8 +86,8 @@ pub struct Kernel {
     accounts: Arc<Accounts>,
     sweep_body: OwnedFd,
     xdp: Xdp,
-    /// Why programs do not run in the driver, by interface.
-    xdp_fallbacks: BTreeMap<u32, String>,
+    /// Why XDP programs do not run in the driver, or nowhere, by interface.
+    xdp_obstacles: BTreeMap<u32, String>,
     body_settings: libbpf_rs::MapHandle,
     mould: Mould,
     /// Which layout the maps have.
@@ -98,6 +101,8 @@ pub struct Kernel {
     tags: TemplateTags,
     active: ActiveWord,
     barrier: ReaderBarrier,
+    /// Not all programs look for networks in the same table, which is so after a growth that failed.
+    torn: bool,
     /// What the kernel holds, as long as that is certain.
     actual: Option<Actual>,
     /// Who may be reached past the bridge, as long as that is certain.
@@ -158,7 +163,7 @@ impl Kernel {
             accounts: Arc::new(accounts),
             sweep_body,
             xdp,
-            xdp_fallbacks: BTreeMap::new(),
+            xdp_obstacles: BTreeMap::new(),
             settings,
             pins,
             body_settings,
@@ -171,6 +176,7 @@ impl Kernel {
             tags,
             active,
             barrier,
+            torn: false,
             actual: None,
             shortcuts: None,
         })
@@ -210,10 +216,11 @@ impl Kernel {
         }
     }
 
-    /// Why the XDP program of an interface does not run in its driver, if this process has tried.
+    /// Why the XDP program of an interface does not run in its driver, or nowhere, if this process has
+    /// tried.
     #[must_use]
-    pub fn xdp_fallback(&self, ifindex: u32) -> Option<&str> {
-        self.xdp_fallbacks.get(&ifindex).map(String::as_str)
+    pub fn xdp_obstacle(&self, ifindex: u32) -> Option<&str> {
+        self.xdp_obstacles.get(&ifindex).map(String::as_str)
     }
 
     /// What the kernel holds. It is read once, carried on with every plan, and read again after
@@ -241,7 +248,8 @@ impl Kernel {
     }
 
     fn read(&self) -> Result<Actual> {
-        let mut actual = observe::read(&self.maps, self.active.load(), self.mechanism)?;
+        let most = self.settings.limits.network_blocks;
+        let mut actual = observe::read(&self.maps, most, self.active.load(), self.mechanism)?;
         for ifindex in self.pins.interfaces()? {
             if let Some(attachment) = self.find(ifindex)? {
                 actual.attachments.insert(ifindex, attachment);
@@ -280,10 +288,11 @@ impl Kernel {
                     match self.xdp.attach(&self.pins, *ifindex, wanted) {
                         Ok((attached, why)) => {
                             actual.xdp.insert(*ifindex, attached);
-                            self.xdp_fallbacks.remove(ifindex);
-                            self.xdp_fallbacks.extend(why.map(|why| (*ifindex, why)));
+                            self.xdp_obstacles.remove(ifindex);
+                            self.xdp_obstacles.extend(why.map(|why| (*ifindex, why)));
                         }
                         Err(error) => {
+                            self.xdp_obstacles.insert(*ifindex, error.to_string());
                             errors.push(error);
                             certain = false;
                         }
@@ -291,8 +300,16 @@ impl Kernel {
                 }
                 Operation::DetachXdp(ifindex) => {
                     let failed = xdp::detach(&self.pins, *ifindex);
+                    self.xdp_obstacles.remove(ifindex);
                     certain &= failed.is_empty();
                     errors.extend(failed);
+                    actual.apply(operation);
+                }
+                Operation::GrowNetworks(blocks) => {
+                    if let Err(error) = self.grow_networks(*blocks, &mut actual) {
+                        errors.push(error);
+                        return Errors::check(errors);
+                    }
                     actual.apply(operation);
                 }
                 Operation::Attach(ifindex, _) | Operation::Detach(ifindex) => {
@@ -334,6 +351,13 @@ impl Kernel {
                     };
                 }
                 _ => {
+                    if let (Operation::ChangeNetworks(..), true) = (operation, self.torn) {
+                        let blocks = actual.capacity.network_nodes;
+                        if let Err(error) = self.grow_networks(blocks, &mut actual) {
+                            errors.push(error);
+                            return Errors::check(errors);
+                        }
+                    }
                     if let Err(error) = self.write(operation) {
                         errors.push(error);
                         return Errors::check(errors);
@@ -389,7 +413,8 @@ impl Kernel {
             Operation::Attach(..)
             | Operation::Detach(_)
             | Operation::AttachXdp(..)
-            | Operation::DetachXdp(_) => Ok(()),
+            | Operation::DetachXdp(_)
+            | Operation::GrowNetworks(_) => Ok(()),
             Operation::SetManagement(keys) => maps.set_management(keys),
             Operation::RemoveManagement(keys) => maps.remove_management(keys),
         }

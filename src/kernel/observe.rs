@@ -13,9 +13,14 @@ use crate::state::actual::{Active, Actual, Capacity, ListPlace, Mechanism, SlotI
 use crate::state::networks::{Node, Placed, ROOTS};
 use crate::state::numbers::EndpointNumber;
 
-/// Everything but what is attached.
-pub(super) fn read(maps: &Maps, active: Active, mechanism: Mechanism) -> Result<Actual> {
-    let capacity: Capacity = maps.capacity();
+/// Everything but what is attached. The networks' table may grow to so many blocks.
+pub(super) fn read(
+    maps: &Maps,
+    most_network_nodes: u32,
+    active: Active,
+    mechanism: Mechanism,
+) -> Result<Actual> {
+    let capacity: Capacity = maps.capacity(most_network_nodes);
     let mut actual = Actual::empty(capacity, mechanism);
     actual.active = active;
     read_slots(maps, &mut actual.slots)?;

@@ -146,6 +146,19 @@ impl Pins {
         Ok(complete)
     }
 
+    /// Pins a map of the newest set in the place of the one of that name.
+    pub(super) fn replace_map(&self, name: &str, map: BorrowedFd<'_>) -> Result<()> {
+        let Some(set) = self.complete_sets()?.pop() else {
+            return Err(Error::found(
+                format!("pin map {name}"),
+                "there is no set of maps",
+            ));
+        };
+        let path = self.map(set, name);
+        stage(&path, map)?;
+        put(&path)
+    }
+
     fn link(&self, ifindex: u32, hook: impl Into<HookName>) -> PathBuf {
         self.root.join(LINKS).join(of(ifindex, hook))
     }

@@ -79,7 +79,7 @@ impl KernelReader {
     /// # Errors
     /// The ring buffer cannot be mapped.
     pub fn events(&self, each: impl FnMut(&abi::event) + Send + 'static) -> Result<EventReader> {
-        EventReader::new(Arc::clone(&self.maps), each)
+        EventReader::new(&self.maps.events, each)
     }
 
     /// Kernel memory by map.

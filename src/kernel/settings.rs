@@ -9,8 +9,22 @@ use crate::config::{Attach, Config, Limits, MarkShift, Timeouts};
 const EVENT_BYTES: u32 = 1 << 20;
 /// Sets of first fragments that belong to one endpoint.
 const FRAGMENT_SETS: u32 = abi::account::ACCOUNTS.0 << abi::fragment_room::FRAGMENT_SET_BITS.0;
+/// The map of the networks' search trees, which grows with what a policy needs.
+pub(super) const NETWORK_NODES: &str = "network_nodes";
+/// How many blocks it has at first: 4 MB of kernel memory.
+const NETWORK_NODES_AT_FIRST: u32 = 1 << 16;
 /// Pairs of endpoint and reason whose events are counted against the limit.
 const EVENT_LIMITS: u32 = 4_096;
+
+/// Connections that all CPUs together remember, and each of them at least: powers of two.
+const RECENT: u32 = 65_536;
+const RECENT_OF_CPU: u32 = 256;
+
+/// How many of them each of so many CPUs remembers, as a power of two.
+pub(super) fn recent_bits(cpus: usize) -> u32 {
+    let cpus = u32::try_from(cpus.next_power_of_two()).unwrap_or(RECENT);
+    (RECENT / cpus).max(RECENT_OF_CPU).ilog2()
+}
 
 /// Everything that is decided before the first program is loaded.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,19 +64,22 @@ impl Default for KernelSettings {
 }
 
 impl KernelSettings {
-    /// How many entries a map is to have; `None` where the programs say so.
-    pub(super) fn entries(&self, map: &str) -> Option<u32> {
+    /// How many entries a map is to have on a machine with so many CPUs; `None` where the programs say so.
+    pub(super) fn entries(&self, map: &str, cpus: usize) -> Option<u32> {
         let limits = &self.limits;
         Some(match map {
             "steps" => limits.steps,
             "policy" => limits.policy_entries,
-            "network_nodes" => limits.network_blocks,
+            NETWORK_NODES => limits.network_blocks.min(NETWORK_NODES_AT_FIRST),
             "addresses" => limits.addresses,
             "published" => limits.published_ports,
             // Number 0 has an entry too, though nobody has that number.
-            "endpoints" | "shortcuts" | "endpoint_traffic" | "accounts" => limits.endpoints + 1,
+            "endpoints" | "shortcuts" | "endpoint_traffic" | "reopened" | "accounts" => {
+                limits.endpoints + 1
+            }
             "rule_hits" => limits.rules + 1,
             "flows" => limits.flows + limits.new_flows,
+            "recent" => u32::try_from(cpus).ok()?.checked_shl(recent_bits(cpus))?,
             "fragments" => (limits.endpoints + 1) * FRAGMENT_SETS,
             "events" => EVENT_BYTES,
             "event_limits" => EVENT_LIMITS,

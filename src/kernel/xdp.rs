@@ -19,8 +19,8 @@ pub(super) struct Xdp {
     program: OwnedFd,
     id: u32,
     tag: [u8; 8],
-    /// The map that tells our set from others.
-    active: u32,
+    /// The maps that tell our set from others, and its table of networks from one before it.
+    maps: [u32; 2],
 }
 
 impl Xdp {
@@ -31,7 +31,7 @@ impl Xdp {
             program,
             id: info.id,
             tag: info.tag,
-            active: maps::id(&maps.active)?,
+            maps: [maps::id(&maps.active)?, maps::id(&maps.network_nodes)?],
         })
     }
 
@@ -44,7 +44,9 @@ impl Xdp {
         for program in pins.open_programs(ifindex, HookName::XDP)? {
             let info = sys::program_info(program.as_fd())
                 .map_err(|error| Error::io(looking(ifindex), &error))?;
-            sound |= info.id == running && info.tag == self.tag && info.maps.contains(&self.active);
+            sound |= info.id == running
+                && info.tag == self.tag
+                && self.maps.iter().all(|map| info.maps.contains(map));
         }
         Ok(Some(ActualXdp {
             program: running,
@@ -80,9 +82,20 @@ impl Xdp {
                     XdpMode::Any | XdpMode::Native => {
                         match sys::attach_xdp(self.program.as_fd(), ifindex, false) {
                             Ok(link) => Some(link),
-                            Err(refusal) if may_be_generic(wanted.mode, &refusal) => {
+                            Err(refusal)
+                                if wanted.mode == XdpMode::Any && refuses_all(&refusal) =>
+                            {
                                 why = Some(format!("the driver takes none: {refusal}"));
                                 None
+                            }
+                            Err(refusal) if refuses_all(&refusal) => {
+                                return Err(Error::found(
+                                    what(),
+                                    format!(
+                                        "its driver takes none: {refusal}; with xdp = \"auto\" in \
+                                         bridgewall.toml it runs behind the driver"
+                                    ),
+                                ));
                             }
                             Err(refusal) => return Err(error(refusal)),
                         }
@@ -107,14 +120,12 @@ impl Xdp {
     }
 }
 
-/// Behind the driver only where the driver itself says no; not where another program is, or the interface
-/// is gone.
-fn may_be_generic(mode: XdpMode, refusal: &io::Error) -> bool {
-    mode == XdpMode::Any
-        && !matches!(
-            refusal.raw_os_error(),
-            Some(nix::libc::EBUSY | nix::libc::EEXIST | nix::libc::ENODEV | nix::libc::EPERM)
-        )
+/// Whether the driver itself says no; not where another program is, or the interface is gone.
+fn refuses_all(refusal: &io::Error) -> bool {
+    !matches!(
+        refusal.raw_os_error(),
+        Some(nix::libc::EBUSY | nix::libc::EEXIST | nix::libc::ENODEV | nix::libc::EPERM)
+    )
 }
 
 /// Removes ours from an interface, and its pins. Goes on past errors; an interface that is gone is none.

@@ -444,6 +444,9 @@ fn drop_counts(drops: &[kernel::Counter]) -> Vec<DropCount> {
         .collect()
 }
 
+/// Of the networks' search trees.
+const BLOCK_BYTES: u64 = 64;
+
 fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, MapMemory>) -> Vec<MapStatus> {
     let capacity = &actual.capacity;
     let slots = &actual.slots;
@@ -455,7 +458,7 @@ fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, MapMemory>) -> 
         ("policy", (Some(pairs as u64), capacity.pairs)),
         (
             "network_nodes",
-            (Some(blocks as u64), capacity.network_nodes),
+            (Some(blocks as u64), capacity.most_network_nodes),
         ),
         (
             "addresses",
@@ -471,6 +474,8 @@ fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, MapMemory>) -> 
         ),
     ]
     .into();
+    // This one grows, by another table in its place.
+    let most_networks = u64::from(capacity.most_network_nodes) * BLOCK_BYTES;
     memory
         .iter()
         .map(|(&name, memory)| {
@@ -480,7 +485,10 @@ fn map_statuses(actual: &Actual, memory: &BTreeMap<&'static str, MapMemory>) -> 
                 entries,
                 capacity: capacity.into(),
                 bytes: memory.bytes,
-                bytes_at_most: memory.most,
+                bytes_at_most: match name {
+                    "network_nodes" => most_networks.max(memory.most),
+                    _ => memory.most,
+                },
             }
         })
         .collect()

@@ -28,6 +28,7 @@ impl Daemon {
             docker: docker.as_ref().map_or(&nothing, |state| &state.view),
             inventory: &self.inventory,
             policy: self.policies.current(),
+            judges_host: self.uplinks.judges_host(),
         };
         Response::Examined(Box::new(examine(&findings)))
     }

@@ -34,7 +34,7 @@ use crate::control::time::UnixTime;
 use crate::guard::{self, Guard};
 use crate::inventory::endpoints::Remark;
 use crate::inventory::model::Inventory;
-use crate::kernel::{Kernel, KernelReader, KernelSettings};
+use crate::kernel::{Kernel, KernelReader, KernelSettings, give_back_memory};
 use crate::observe::hub::Hub;
 use crate::observe::names::Names;
 use crate::policy::model::Policy;
@@ -222,6 +222,8 @@ impl Daemon {
                     Ok(events) => events,
                     Err(error) => return log::error!("no events will be shown: {error}"),
                 };
+                // It would keep maps alive that are replaced.
+                drop(reader);
                 loop {
                     // It sleeps until there are some: an idle host pays nothing for it.
                     if let Err(error) = events.poll(Duration::MAX) {
@@ -438,6 +440,7 @@ impl Daemon {
         self.policies.accept(candidate, &self.store);
         self.name_everything();
         self.tell_service();
+        give_back_memory();
         Ok(())
     }
 
@@ -490,6 +493,8 @@ impl Daemon {
             self.kernel.apply(&pass.plan)
         };
         pass.phases.done("apply");
+        // Tables that have grown are others.
+        self.reader = self.kernel.reader();
         self.kernel_failures += u64::from(applied.is_err());
         match applied {
             Ok(()) => {}

@@ -23,6 +23,8 @@ pub(super) struct Findings<'a> {
     pub inventory: &'a Inventory,
     /// The one that judges.
     pub policy: &'a Policy,
+    /// Whether it says anything of the host's own connections.
+    pub judges_host: bool,
 }
 
 /// Looks at everything.
@@ -37,7 +39,7 @@ pub(super) fn examine(findings: &Findings<'_>) -> Examination {
         flow_quotas(&findings.status.flows.crowded),
         maps(&findings.status.maps),
         events(findings.status),
-        uplinks(&findings.status.uplinks),
+        uplinks(&findings.status.uplinks, findings.judges_host),
         fallbacks(findings.status),
         unprotected(findings.docker),
         shared_namespaces(findings),
@@ -84,8 +86,18 @@ fn policy(status: &StatusReport) -> Check {
     }
 }
 
-fn uplinks(uplinks: &[UplinkStatus]) -> Check {
+fn uplinks(uplinks: &[UplinkStatus], judges_host: bool) -> Check {
     let name = "uplinks";
+    if judges_host && uplinks.is_empty() {
+        return trouble(
+            name,
+            Condition::Warning,
+            "what the policy says of the host is enforced nowhere: there is no default route, nor an \
+             interface that `[uplinks]` names",
+            Vec::new(),
+            "name the host's ways to the outside in bridgewall.toml, or add its default route",
+        );
+    }
     let foreign: Vec<_> = uplinks
         .iter()
         .filter(|uplink| uplink.xdp == XdpState::Foreign)

@@ -26,6 +26,7 @@ struct Host {
     docker: DockerView,
     inventory: Inventory,
     policy: Policy,
+    judges_host: bool,
 }
 
 impl Host {
@@ -51,6 +52,7 @@ impl Host {
             docker: DockerView::default(),
             inventory: Inventory::default(),
             policy: policy(),
+            judges_host: false,
         }
     }
 
@@ -63,6 +65,7 @@ impl Host {
             docker: &self.docker,
             inventory: &self.inventory,
             policy: &self.policy,
+            judges_host: self.judges_host,
         })
     }
 
@@ -224,6 +227,15 @@ fn lost_events_and_full_maps_and_fallbacks_are_warnings() {
     let mut host = Host::new();
     host.status.attach.fallbacks.push("no tcx".to_owned());
     host.expect("fallbacks", Condition::Warning, &["no tcx"]);
+}
+
+#[test]
+fn a_policy_for_the_host_that_is_enforced_nowhere_is_found() {
+    let mut host = Host::new();
+    host.judges_host = true;
+    let check = host.finding();
+    assert_eq!(check.condition, Condition::Warning);
+    assert!(check.text.contains("no default route"), "{check:?}");
 }
 
 #[test]

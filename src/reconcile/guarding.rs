@@ -39,13 +39,17 @@ impl Daemon {
         Ok(texts(&problems))
     }
 
-    /// Somebody else's programs may have come before ours, and nobody tells of that: ours are put first
-    /// again.
+    /// Somebody else's programs may have come before ours or in their place, or have gone, and nobody
+    /// tells of that: ours are put first again, and where they belong.
     pub(super) fn keep_order(&mut self) {
-        let overtaken = match self.kernel.find_overtaken() {
-            Ok(overtaken) => overtaken,
-            Err(error) => return log::warn!("{error}"),
-        };
+        let overtaken = self.kernel.find_overtaken().unwrap_or_else(|error| {
+            log::warn!("{error}");
+            Vec::new()
+        });
+        let replaced = self.find_other_programs().unwrap_or_else(|error| {
+            log::warn!("{error}");
+            Vec::new()
+        });
         for ifindex in &overtaken {
             let name = self.host.link_name(*ifindex).unwrap_or("an interface");
             log::warn!(
@@ -53,7 +57,12 @@ impl Daemon {
                  replaced it: ours is put first again"
             );
         }
-        if !overtaken.is_empty() {
+        for name in &replaced {
+            log::info!(
+                "the XDP program of {name} is another one than before: it is looked at again"
+            );
+        }
+        if !overtaken.is_empty() || !replaced.is_empty() {
             self.look();
         }
     }

@@ -5,6 +5,7 @@ use crate::compile::compiled::Compiled;
 use crate::config::Xdp;
 use crate::control::report::{UplinkStatus, XdpState};
 use crate::inventory::uplinks::Uplink;
+use crate::netlink::{Netlink, NetlinkError};
 use crate::state::actual::Actual;
 use crate::state::desired::{Attachment, LiveInventory, TemplateConstants, XdpAttachment, XdpMode};
 
@@ -25,6 +26,11 @@ impl UplinkPlan {
             judges: compiled.judges_host(),
             condemns: compiled.condemns_senders(),
         }
+    }
+
+    /// Whether there is anything to enforce on uplinks, if there were some.
+    pub const fn judges_host(&self) -> bool {
+        self.judges
     }
 
     /// Their interfaces.
@@ -90,7 +96,30 @@ fn foreign_xdp(uplink: &Uplink, actual: &Actual) -> Option<u32> {
     (ours != Some(found)).then_some(found)
 }
 
+/// What is on an interface, as the kernel says.
+fn program_on(ifindex: u32) -> Result<Option<u32>, NetlinkError> {
+    let link = Netlink::open()?.link(ifindex)?;
+    Ok(link.and_then(|link| link.xdp).map(|xdp| xdp.program))
+}
+
 impl Daemon {
+    /// The names of uplinks whose XDP program has changed since the last look. Nobody need tell of that.
+    pub(super) fn find_other_programs(&self) -> Result<Vec<String>, NetlinkError> {
+        let plan = &self.uplinks;
+        let Some(actual) = self.kernel.known().filter(|_| plan.condemns) else {
+            return Ok(Vec::new());
+        };
+        let mut changed = Vec::new();
+        for uplink in &plan.uplinks {
+            let ours = actual.xdp.get(&uplink.ifindex).map(|ours| ours.program);
+            let known = ours.or(foreign_xdp(uplink, actual));
+            if program_on(uplink.ifindex)? != known {
+                changed.push(uplink.interface.clone());
+            }
+        }
+        Ok(changed)
+    }
+
     /// An uplink whose XDP program is not the one that is thought to be there: what the kernel holds is
     /// read again.
     pub(super) fn doubt_what_has_another_program(&mut self, plan: &UplinkPlan) {
@@ -137,7 +166,7 @@ impl Daemon {
                 let xdp = actual.xdp.get(&uplink.ifindex);
                 let (xdp, why) = match (xdp, foreign_xdp(uplink, actual)) {
                     (Some(xdp), _) if xdp.generic => {
-                        let why = self.kernel.xdp_fallback(uplink.ifindex);
+                        let why = self.kernel.xdp_obstacle(uplink.ifindex);
                         (XdpState::Generic, why.map(str::to_owned))
                     }
                     (Some(_), _) => (XdpState::Native, None),
@@ -160,7 +189,11 @@ impl Daemon {
                         XdpState::Off,
                         Some("no rule denies a sender everything".to_owned()),
                     ),
-                    (None, None) => (XdpState::Off, Some("not attached yet".to_owned())),
+                    (None, None) => {
+                        let why = self.kernel.xdp_obstacle(uplink.ifindex);
+                        let why = why.unwrap_or("not attached yet");
+                        (XdpState::Off, Some(why.to_owned()))
+                    }
                 };
                 UplinkStatus {
                     interface: uplink.interface.clone(),

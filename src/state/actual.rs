@@ -147,8 +147,10 @@ pub struct Capacity {
     pub steps: u32,
     /// Policy entries.
     pub pairs: u32,
-    /// Blocks of the networks' search trees.
+    /// Blocks of the networks' search trees, at present.
     pub network_nodes: u32,
+    /// As many as there may be: that table grows.
+    pub most_network_nodes: u32,
     /// Addresses.
     pub addresses: u32,
     /// Published ports.
@@ -324,6 +326,7 @@ impl Actual {
                 };
                 self.xdp.insert(*ifindex, attached);
             }
+            Operation::GrowNetworks(nodes) => self.capacity.network_nodes = *nodes,
             Operation::DetachXdp(ifindex) => {
                 self.xdp.remove(ifindex);
             }

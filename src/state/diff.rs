@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::actual::{Actual, KernelEndpoint, ListPlace, SubjectPlaces};
+use super::actual::{Actual, Capacity, KernelEndpoint, ListPlace, SubjectPlaces};
 use super::desired::{Desired, LiveInventory, ManagementKey, PolicyImage};
 use super::lists::Placement;
 use super::networks::{NoRoom, Placed};
@@ -248,14 +248,23 @@ fn policy(actual: &Actual, desired: &Desired) -> Result<Vec<Operation>, PlanErro
     });
 
     if !standby.networks.holds(&policy.networks) {
-        let judging = &actual.judging().networks;
-        let capacity = actual.capacity.network_nodes;
-        let change = Placed::change(judging, &standby.networks, &policy.networks, capacity);
-        let change = change.map_err(|NoRoom { needed }| PlanError::DoesNotFit {
-            table: Table::NetworkNodes,
-            needed,
-            available: capacity as usize,
-        })?;
+        let fit = |room| {
+            let judging = &actual.judging().networks;
+            Placed::change(judging, &standby.networks, &policy.networks, room)
+        };
+        let change = match fit(actual.capacity.network_nodes) {
+            Ok(change) => change,
+            Err(NoRoom { needed }) => {
+                let larger = larger_table(needed, actual.capacity);
+                let change = fit(larger).map_err(|NoRoom { needed }| PlanError::DoesNotFit {
+                    table: Table::NetworkNodes,
+                    needed,
+                    available: actual.capacity.most_network_nodes as usize,
+                })?;
+                operations.push(Operation::GrowNetworks(larger));
+                change
+            }
+        };
         operations.push(Operation::ChangeNetworks(slot, change));
     }
 
@@ -302,6 +311,22 @@ fn difference<K: Ord + Copy, V: PartialEq + Copy>(
         .map(|(&key, &value)| (key, value))
         .collect();
     (gone, changed)
+}
+
+/// Blocks by which the networks' table grows: 4 MB.
+const GROWTH: u32 = 1 << 16;
+
+/// How large a table to make for so many blocks: with room for a successor that has half of them anew, so
+/// that it need not grow with every change.
+fn larger_table(needed: usize, capacity: Capacity) -> u32 {
+    let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+    let wanted = needed.max(capacity.network_nodes);
+    let wanted = wanted.saturating_add(wanted / 2);
+    let most = capacity.most_network_nodes;
+    wanted
+        .checked_next_multiple_of(GROWTH)
+        .unwrap_or(most)
+        .min(most)
 }
 
 /// XDP programs come after the others, which do the same later.

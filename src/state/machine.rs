@@ -23,7 +23,8 @@ use crate::policy::traffic::Selector;
 pub(super) const CAPACITY: Capacity = Capacity {
     steps: 20,
     pairs: 24,
-    network_nodes: 24,
+    network_nodes: 8,
+    most_network_nodes: 24,
     addresses: 16,
     published: 8,
     endpoints: 8,
@@ -150,6 +151,11 @@ impl Machine {
                 assert!(self.active.generation > 0, "nothing judges yet");
                 self.xdp.insert(*ifindex, wanted.mode);
             }
+            Operation::GrowNetworks(nodes) => {
+                assert!(*nodes as usize > self.nodes.len(), "it grows");
+                assert!(*nodes <= CAPACITY.most_network_nodes, "as far as it may");
+                self.nodes.resize(*nodes as usize, Node::default());
+            }
             Operation::DetachXdp(ifindex) => {
                 assert!(self.xdp.remove(ifindex).is_some(), "{ifindex} has none");
             }
@@ -265,7 +271,11 @@ impl Machine {
     }
 
     pub(super) fn observe(&self) -> Actual {
-        let mut actual = Actual::empty(CAPACITY, Mechanism::Tcx);
+        let capacity = Capacity {
+            network_nodes: self.nodes.len() as u32,
+            ..CAPACITY
+        };
+        let mut actual = Actual::empty(capacity, Mechanism::Tcx);
         actual.active = self.active;
         actual.slots = self.slots.clone();
         for place in self.slots.iter().flat_map(SlotImage::places) {

@@ -52,6 +52,8 @@ pub enum Operation {
     SetPairs(Slot, Vec<(PairKey, ListPlace)>),
     /// Replace subjects of one slot; `None` removes one.
     SetSubjects(Slot, Vec<(IdentityNumber, Option<SubjectPlaces>)>),
+    /// Make room for so many blocks of trees; those that are there stay where they are.
+    GrowNetworks(u32),
     /// Write trees where no slot refers to, and then the roots of one slot.
     ChangeNetworks(Slot, Change),
     /// Replace what one slot denies by the sender alone; `None` removes it.

@@ -94,6 +94,9 @@ pub struct Options {
     /// Rounds of each comparison.
     #[arg(long)]
     rounds: Option<usize>,
+    /// Another build of bridgewall, to be measured beside this one by `runs` and `live`.
+    #[arg(long, value_name = "BINARY")]
+    beside: Option<PathBuf>,
     /// Write what was measured to this file.
     #[arg(long)]
     json: Option<PathBuf>,

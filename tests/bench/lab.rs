@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::common::PATIENCE;
 use crate::common::craft::Family;
-use crate::common::daemon::{Attach, Daemon};
+use crate::common::daemon::{Attach, BINARY, Daemon};
 use crate::common::probe::{self, Outcome};
 use crate::common::sandbox::{BRIDGE, Node, Sandbox};
 use crate::common::service::Service;
@@ -69,6 +70,8 @@ impl Firewall {
 /// A host of its own, as long as it lives.
 pub struct Lab {
     pub firewall: Firewall,
+    /// Another build of ours than this one.
+    build: Option<PathBuf>,
     pub peers: Peers,
     pub daemon: Option<Daemon>,
     // Its namespaces go last.
@@ -77,15 +80,15 @@ pub struct Lab {
 
 impl Lab {
     /// Sets one up, on a thread whose name is the place's.
-    fn new(name: String, firewall: Firewall) -> Self {
+    fn new(name: String, firewall: Firewall, build: Option<PathBuf>) -> Self {
         thread::scope(|scope| {
             let builder = thread::Builder::new().name(name);
-            let made = builder.spawn_scoped(scope, || Self::set_up(firewall));
+            let made = builder.spawn_scoped(scope, || Self::set_up(firewall, build));
             made.expect("start a thread").join().expect("set up a host")
         })
     }
 
-    fn set_up(firewall: Firewall) -> Self {
+    fn set_up(firewall: Firewall, build: Option<PathBuf>) -> Self {
         let sandbox = Sandbox::new(&["web", "db"]);
         let host = &sandbox.host().namespace;
         let shown = matches!(
@@ -102,6 +105,7 @@ impl Lab {
         }
         let mut lab = Self {
             firewall,
+            build,
             peers: Peers::load(host.interface_index("db")),
             daemon: None,
             sandbox,
@@ -109,6 +113,15 @@ impl Lab {
         lab.put_up();
         lab.introduce();
         lab
+    }
+
+    /// For the tables.
+    pub fn name(&self) -> String {
+        let name = self.firewall.name();
+        match self.build {
+            Some(_) => name.replace("bridgewall", "other build"),
+            None => name,
+        }
     }
 
     /// A container.
@@ -155,7 +168,8 @@ impl Lab {
                         other_mac(number)
                     ));
                 }
-                let daemon = Daemon::start(
+                let daemon = Daemon::start_build(
+                    self.build.as_deref().unwrap_or(BINARY.as_ref()),
                     place,
                     Attach::Auto,
                     &configuration,
@@ -254,18 +268,26 @@ impl Lab {
         let service = Service::tcp(&db.namespace, PORT, "hello");
         for to in db.sockets(PORT) {
             let outcome = probe::tcp_within(&web.namespace, to, PATIENCE);
-            let name = self.firewall.name();
+            let name = self.name();
             assert_eq!(outcome, Outcome::Answered, "{name}: from web to {to}");
         }
         drop(service);
     }
 }
 
-/// All of these, each on a host of its own.
-pub fn labs(scenario: &str, firewalls: &[Firewall]) -> Vec<Lab> {
-    let numbered = firewalls.iter().enumerate();
+/// All of these, each on a host of its own; and once more those with another build of ours.
+pub fn labs(scenario: &str, firewalls: &[Firewall], beside: Option<&Path>) -> Vec<Lab> {
+    let ours = |firewall: &&Firewall| matches!(firewall, Firewall::Bridgewall { .. });
+    let others = beside.into_iter().flat_map(|build| {
+        let ours = firewalls.iter().filter(ours);
+        ours.map(|firewall| (firewall, Some(build.to_owned())))
+    });
+    let all = firewalls.iter().map(|firewall| (firewall, None));
+    let numbered = all.chain(others).enumerate();
     numbered
-        .map(|(number, firewall)| Lab::new(format!("bench-{scenario}-{number}"), *firewall))
+        .map(|(number, (firewall, build))| {
+            Lab::new(format!("bench-{scenario}-{number}"), *firewall, build)
+        })
         .collect()
 }
 

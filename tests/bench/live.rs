@@ -41,7 +41,7 @@ const FIREWALLS: &[Firewall] = &[
 /// For each family, one flow and many.
 pub fn measure(options: &Options) -> Vec<Table> {
     cpu::pin();
-    let labs = labs("live", FIREWALLS);
+    let labs = labs("live", FIREWALLS, options.beside.as_deref());
     for lab in &labs {
         for name in ["web", "db"] {
             lab.peers.sink_at(&lab.node(name).namespace, "eth0");
@@ -64,7 +64,7 @@ fn one(options: &Options, labs: &[Lab], family: Family, flows: u32) -> Table {
         let plan = plan(lab, family, flows, false);
         let (host, port) = (&lab.sandbox.host().namespace, lab.port_of("web"));
         let meter = &meter;
-        let name = lab.firewall.name() + if index == 1 { ", again" } else { "" };
+        let name = lab.name() + if index == 1 { ", again" } else { "" };
         Candidate::new(name, move || {
             lab.peers.set_plan(&plan);
             let before = lab.peers.arrived();
@@ -75,7 +75,7 @@ fn one(options: &Options, labs: &[Lab], family: Family, flows: u32) -> Table {
             assert!(
                 arrived.abs_diff(packets.into()) < 64,
                 "{}: {arrived} of {packets} packets arrived",
-                lab.firewall.name()
+                lab.name()
             );
             cost
         })

@@ -36,7 +36,7 @@ const FIREWALLS: [Firewall; 2] = [
 /// Established, new, and denied.
 pub fn measure(options: &Options) -> Vec<Table> {
     cpu::pin();
-    let labs = labs("runs", &FIREWALLS);
+    let labs = labs("runs", &FIREWALLS, options.beside.as_deref());
     let yardstick = Peers::load(1);
     FAMILIES
         .map(|family| one(options, &labs, &yardstick, family))
@@ -54,10 +54,7 @@ fn one(options: &Options, labs: &[Lab], yardstick: &Peers, family: Family) -> Ta
         Candidate::new("bare program, again", bare),
     ];
     for lab in labs {
-        let Firewall::Bridgewall { entries, .. } = lab.firewall else {
-            unreachable!("only ours is measured");
-        };
-        let name = |what: &str| format!("bridgewall, {what}, {entries} entries");
+        let name = |what: &str| lab.name().replace("over the bridge", what);
         let frame = web_to_db(lab, family, PORT);
         let sent = program(lab, "web", "ingress");
         let mark = run(sent.as_fd(), &frame, 0, 1).1;

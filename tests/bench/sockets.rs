@@ -43,7 +43,7 @@ type Work = fn(&Lab, &Meter, u32) -> f64;
 /// All in IPv4: the family makes no difference here that `live` does not show.
 pub fn measure(options: &Options) -> Vec<Table> {
     cpu::pin();
-    let labs = labs("sockets", FIREWALLS);
+    let labs = labs("sockets", FIREWALLS, None);
     let scenarios: [(&str, &str, &str, Work, u32, f64); 4] = [
         (
             "udp",

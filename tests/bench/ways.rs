@@ -70,7 +70,7 @@ pub fn measure(options: &Options) -> Vec<Table> {
 }
 
 fn one(options: &Options, way: &Way) -> Table {
-    let labs = labs(&format!("ways-{}", way.name), FIREWALLS);
+    let labs = labs(&format!("ways-{}", way.name), FIREWALLS, None);
     let packets = options.amount(200_000);
     let meter = Meter::of_thread();
     let candidates = labs.iter().enumerate().map(|(index, lab)| {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use bridgewall::kernel::abi;
+use libbpf_rs::{MapCore, MapFlags};
 
 pub fn bytes_of<T: Copy>(value: &T) -> &[u8] {
     // SAFETY: the types of the contract spell their padding out: every byte is initialised.
@@ -21,4 +22,13 @@ pub fn address(ip: IpAddr) -> abi::address {
         IpAddr::V6(v6) => v6.octets(),
     };
     from_bytes(&octets)
+}
+
+/// Sets all entries of an array to zero.
+pub fn zero(map: &impl MapCore) {
+    let keys: Vec<u8> = (0..map.max_entries()).flat_map(u32::to_ne_bytes).collect();
+    let values = vec![0; map.max_entries() as usize * map.value_size() as usize];
+    let (any, count) = (MapFlags::ANY, map.max_entries());
+    map.update_batch(&keys, &values, count, any, any)
+        .expect("clear an array");
 }

@@ -16,7 +16,8 @@ use serde_json::Value;
 use super::eventually;
 use super::place::Place;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_bridgewall");
+/// The build that is tested.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_bridgewall");
 
 /// How the programs are attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +59,22 @@ impl Daemon {
         policy: &str,
         endpoints: u64,
     ) -> Self {
+        let built = BINARY.as_ref();
+        Self::start_build(built, place, attach, configuration, policy, endpoints)
+    }
+
+    /// The same of another build.
+    #[track_caller]
+    pub fn start_build(
+        build: &Path,
+        place: &Arc<Place>,
+        attach: Attach,
+        configuration: &str,
+        policy: &str,
+        endpoints: u64,
+    ) -> Self {
         let mut daemon = Self::configured(place, attach, configuration, policy);
+        daemon.upgrade(build);
         daemon.launch();
         daemon.await_endpoints(endpoints);
         daemon

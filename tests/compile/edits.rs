@@ -19,6 +19,7 @@ const ROOM: Capacity = Capacity {
     steps: 1 << 18,
     pairs: 1 << 17,
     network_nodes: 1 << 10,
+    most_network_nodes: 1 << 10,
     management: 1 << 8,
     addresses: 1 << 14,
     published: 1 << 14,

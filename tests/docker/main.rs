@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod closed;
 mod control;
 mod demo;
 mod histories;

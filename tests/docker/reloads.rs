@@ -89,13 +89,13 @@ fn knock(target: SocketAddr) {
 }
 
 /// The packet filters' rules, put back at the end, for the engine's other tests.
-struct Rules<'a> {
+pub(super) struct Rules<'a> {
     host: &'a Namespace,
     saved: Vec<(&'static str, String)>,
 }
 
 impl<'a> Rules<'a> {
-    fn save(host: &'a Namespace) -> Self {
+    pub(super) fn save(host: &'a Namespace) -> Self {
         let save = |program| (program, host.run(program, &[]));
         Self {
             host,
@@ -166,6 +166,7 @@ fn nothing_leaks_while_other_firewalls_reload() {
     // What users and their tools do, from what hardly matters to what takes all away.
     let reloads = [
         "iptables -F DOCKER-USER; ip6tables -F DOCKER-USER || true",
+        "for t in iptables ip6tables; do $t-save -t nat | $t-restore; done",
         "iptables -N ufw-user-input; iptables -A FORWARD -j ufw-user-input; iptables -F ufw-user-input",
         "nft 'table inet foreign { chain c { type filter hook forward priority 0; }; }'; nft flush table inet foreign; nft delete table inet foreign",
         "nft 'table bridge foreign { chain c { type filter hook forward priority 0; }; }'; nft delete table bridge foreign",

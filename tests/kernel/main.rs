@@ -3,6 +3,7 @@
 
 mod attach;
 mod foreign;
+mod growth;
 mod host;
 mod memory;
 mod refusal;

@@ -1,7 +1,7 @@
 //! A list of prefixes in a file of its own, which changes while traffic flows.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -59,6 +59,29 @@ fn changed(daemon: &Daemon, change: impl FnOnce()) {
         assert_eq!(daemon.status()["policy"]["error"], Value::Null);
         (daemon.revision() > before).then_some(())
     });
+}
+
+/// Single addresses all over the world, of which each takes a block and more: as many as the kernel's
+/// table has no room for at first.
+fn scattered() -> String {
+    (0..60_000_u128)
+        .map(|n| {
+            format!(
+                "{}\n",
+                Ipv6Addr::from((1 << 125) + n * (u128::MAX / 500_000) + 1)
+            )
+        })
+        .collect()
+}
+
+/// Bytes that the kernel has taken for search trees of networks.
+fn memory(daemon: &Daemon) -> u64 {
+    let status = daemon.status();
+    let mut maps = status["maps"].as_array().expect("a list").iter();
+    let trees = maps.find(|map| map["name"] == "network_nodes");
+    trees.expect("it is there")["bytes"]
+        .as_u64()
+        .expect("a number")
 }
 
 on_both_hooks! {
@@ -124,5 +147,36 @@ on_both_hooks! {
             stream.assert_flowing();
             stream.finish().assert_no_loss();
         }
+    }
+
+    fn a_list_that_needs_more_room_gets_it_while_everything_goes_on(attach) {
+        let mut sandbox = Sandbox::new(&["web"]);
+        sandbox.add_far(1500);
+        let path = sandbox.place().directory().join("blocklist.txt");
+        put(&path, &list(&[], None));
+        let mut daemon = firewall(&sandbox, attach, RULES);
+        let [web, far, outside] = [sandbox.container("web"), sandbox.far(), sandbox.outside()];
+        let before = memory(&daemon);
+        let stream = Stream::udp(&outside.namespace, &web.namespace, web.sockets(81)[0]);
+
+        let mut large = scattered();
+        large += "203.0.113.2\n2001:db8:f::2\n";
+        changed(&daemon, || put(&path, &large));
+        stream.assert_flowing();
+        stream.finish().assert_no_loss();
+        Verdicts::of(&daemon).dropped(far, web, Tcp(80), why::DENIED);
+        Verdicts::of(&daemon).allowed(outside, web, Tcp(80));
+        let after = memory(&daemon);
+        assert!(after > before, "{after} bytes after {before}");
+        assert!(daemon.log_says("there is room for"));
+
+        // It is the same after a kill, and for what comes then.
+        daemon.kill();
+        daemon.launch();
+        daemon.await_endpoints(1);
+        assert_eq!(memory(&daemon), after);
+        Verdicts::of(&daemon).dropped(far, web, Tcp(82), why::DENIED);
+        changed(&daemon, || put(&path, &list(&[], None)));
+        Verdicts::of(&daemon).allowed(far, web, Tcp(80));
     }
 }

@@ -53,7 +53,13 @@ struct State {
 
 impl Firewall {
     pub fn new() -> Self {
-        Self::on(Loan::take(|| Self::load(|_| {})))
+        Self::on(Loan::take(|| {
+            Self::load(|open| {
+                open.progs.from_uplink_body.set_autoload(true);
+                open.progs.to_uplink_body.set_autoload(true);
+                open.progs.uplink_xdp.set_autoload(true);
+            })
+        }))
     }
 
     /// With some settings or map sizes other than the defaults.
@@ -121,19 +127,14 @@ impl Firewall {
     fn install_bodies(&self) {
         let progs = &self.loan.skeleton.progs;
         for (slot, program) in [
-            &progs.from_endpoint_body,
-            &progs.to_endpoint_body,
-            &progs.drop_body,
-        ]
-        .into_iter()
-        .enumerate()
-        {
+            (Body::BODY_FROM_ENDPOINT, &progs.from_endpoint_body),
+            (Body::BODY_TO_ENDPOINT, &progs.to_endpoint_body),
+            (Body::BODY_DROP, &progs.drop_body),
+            (Body::BODY_JUDGE_SENT, &progs.judge_sent_body),
+            (Body::BODY_JUDGE_RECEIVED, &progs.judge_received_body),
+        ] {
             let fd = std::os::fd::AsRawFd::as_raw_fd(&program.as_fd());
-            self.write(
-                &self.loan.skeleton.maps.bodies,
-                &(slot as u32),
-                &(fd as u32),
-            );
+            self.write(&self.loan.skeleton.maps.bodies, &slot.0, &(fd as u32));
         }
     }
 
@@ -410,7 +411,7 @@ impl Firewall {
         output.return_value == SHOT && self.drops() == before
     }
 
-    fn run(&self, program: &ProgramMut<'_>, frame: &[u8], mark: u32, ingress: u32) -> Outcome {
+    pub fn run(&self, program: &ProgramMut<'_>, frame: &[u8], mark: u32, ingress: u32) -> Outcome {
         let before = self.drops();
         let mut context = [0u8; size_of::<abi::__sk_buff>()];
         let mut context_out = context;
@@ -568,6 +569,8 @@ impl Firewall {
             ("from_endpoint_body", &bodies.from_endpoint_body),
             ("to_endpoint_body", &bodies.to_endpoint_body),
             ("drop_body", &bodies.drop_body),
+            ("judge_sent_body", &bodies.judge_sent_body),
+            ("judge_received_body", &bodies.judge_received_body),
             ("from_endpoint", &template.from_endpoint),
             ("to_endpoint", &template.to_endpoint),
         ]

@@ -190,3 +190,21 @@ fn a_forged_fin_does_not_close_for_the_other_side() {
             .passes("A has not closed its side");
     }
 }
+
+#[test]
+fn what_begins_where_a_connection_has_just_ended_is_a_connection_of_its_own() {
+    for family in FAMILIES {
+        let firewall = server();
+        connect(&firewall, family);
+        for flags in [ACK, ACK, RST] {
+            firewall.to(Node::A, &ask(family, flags), 0).passes("data");
+        }
+        firewall.to(Node::A, &ask(family, SYN), 0).passes("SYN");
+        assert_eq!(firewall.flows().len(), 0, "nobody has answered it yet");
+        firewall
+            .from(Node::A, &answer(family, SYN | ACK))
+            .passes("SYN, ACK");
+        firewall.to(Node::A, &ask(family, ACK), 0).passes("ACK");
+        assert_eq!(firewall.flows().len(), 1, "not taken for the one before");
+    }
+}

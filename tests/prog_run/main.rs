@@ -32,4 +32,5 @@ mod rules;
 mod sender;
 mod shortcuts;
 mod tables;
+mod uplinks;
 mod verdicts;

@@ -6,7 +6,7 @@ use bridgewall::kernel::abi;
 use libbpf_rs::{MapCore as _, MapFlags, ProgramInput};
 use nix::time::{ClockId, clock_gettime};
 
-use crate::contract::{bytes_of, from_bytes};
+use crate::contract::{bytes_of, from_bytes, zero};
 use crate::fixture::{Firewall, entries};
 
 /// An entry of the table of connections.
@@ -37,8 +37,9 @@ impl Firewall {
         flows
     }
 
-    /// As if all connections had last been used that long ago.
+    /// As if all connections had last been used that long ago, which is too long to remember them.
     pub fn age_flows(&self, seconds: u64) {
+        zero(&self.loan().skeleton.maps.recent);
         for (key, mut flow) in self.entries_of_flows() {
             flow.last_seen = flow.last_seen.wrapping_sub(seconds * 1_000_000_000);
             self.write(&self.loan().skeleton.maps.flows, &key, &flow);

@@ -1,6 +1,6 @@
 //! Where trees lie in the kernel: where equal ones lie already, else where nobody looks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{LAST_NODE, Networks, Node, ROOTS, ROOTS_IN_ROW, Root, Tree, width};
 use crate::state::numbers::IdentityNumber;
@@ -186,6 +186,15 @@ impl Placed {
             .iter()
             .filter_map(PlacedRoot::tree)
             .map(|(first, tree)| (first, tree.nodes().len() as u32))
+    }
+
+    /// Every tree of several slots once, by its first block.
+    #[must_use]
+    pub fn trees(slots: [&Self; 2]) -> Vec<(u32, Tree)> {
+        let trees = slots.into_iter().flat_map(|slot| &slot.roots);
+        let trees = trees.filter_map(PlacedRoot::tree);
+        let trees: BTreeMap<_, _> = trees.map(|(first, tree)| (first, tree.clone())).collect();
+        trees.into_iter().collect()
     }
 
     /// Every root's reference.

@@ -24,7 +24,7 @@ use libbpf_rs::{MapCore as _, Object, ObjectBuilder, OpenObject, ProgramInput, P
 use libbpf_rs::{RingBuffer, RingBufferBuilder};
 
 use super::maps::Maps;
-use crate::contract::{address, bytes_of, from_bytes};
+use crate::contract::{address, bytes_of, from_bytes, zero};
 use crate::design::Reason;
 use crate::design::connections::Timeouts;
 
@@ -53,7 +53,13 @@ const FOREIGN_MARK: u32 = 0xa55a;
 const PASS: u32 = u32::MAX;
 const SHOT: u32 = 2;
 
-const BODIES: [&str; 3] = ["from_endpoint_body", "to_endpoint_body", "drop_body"];
+const BODIES: [(abi::body, &str); 5] = [
+    (abi::body::BODY_FROM_ENDPOINT, "from_endpoint_body"),
+    (abi::body::BODY_TO_ENDPOINT, "to_endpoint_body"),
+    (abi::body::BODY_DROP, "drop_body"),
+    (abi::body::BODY_JUDGE_SENT, "judge_sent_body"),
+    (abi::body::BODY_JUDGE_RECEIVED, "judge_received_body"),
+];
 /// The daemon's: no packet gets there.
 const SWEEP: &str = "sweep_body";
 const TEMPLATES: [&str; 2] = ["from_endpoint", "to_endpoint"];
@@ -99,8 +105,8 @@ impl Kernel {
         let maps = Maps::of(bodies);
         for program in bodies.progs_mut() {
             let name = program.name().to_string_lossy().into_owned();
-            if let Some(index) = BODIES.iter().position(|body| *body == name) {
-                maps.set("bodies", &(index as u32), &program.as_fd().as_raw_fd());
+            if let Some((place, _)) = BODIES.iter().find(|(_, body)| *body == name) {
+                maps.set("bodies", &place.0, &program.as_fd().as_raw_fd());
             }
         }
         let events = Rc::new(RefCell::new(Vec::new()));
@@ -118,6 +124,7 @@ impl Kernel {
             steps: size("steps"),
             pairs: size("policy"),
             network_nodes: size("network_nodes"),
+            most_network_nodes: size("network_nodes"),
             addresses: size("addresses"),
             published: size("published"),
             endpoints: size("endpoints"),
@@ -141,6 +148,7 @@ impl Kernel {
         for table in ["flows", "fragments"] {
             self.maps.clear(table);
         }
+        zero(self.maps.get("recent"));
         for endpoint in 0..=MOST_ENDPOINTS {
             let nothing = abi::flow_accounts::default();
             self.maps.set("accounts", &endpoint, &nothing);
@@ -230,8 +238,9 @@ impl Kernel {
         }
     }
 
-    /// Time passes.
+    /// Time passes: more than anything is remembered without its connection's entry.
     pub fn wait(&self, seconds: u64) {
+        zero(self.maps.get("recent"));
         let earlier = |time: &mut u64| *time = time.wrapping_sub(seconds * 1_000_000_000);
         self.maps
             .change("flows", |flow: &mut abi::flow| earlier(&mut flow.last_seen));
@@ -258,7 +267,8 @@ impl Kernel {
 }
 
 fn load_template(object: &[u8], maps: &Maps, constants: &abi::endpoint_constants) -> Template {
-    let mut open = open(object, &[&BODIES[..], &[SWEEP]].concat());
+    let bodies = BODIES.map(|(_, name)| name);
+    let mut open = open(object, &[&bodies[..], &[SWEEP]].concat());
     for mut map in open.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         if let Some(shared) = maps.shared(&name) {

@@ -187,6 +187,9 @@ impl Maps {
             Operation::Publish { generation, slot } => {
                 self.set("active", &0_u32, &(generation << 1 | slot.index() as u64));
             }
+            Operation::GrowNetworks(blocks) => {
+                panic!("no generated policy needs {blocks} blocks of networks")
+            }
             // No packet is on its way between two runs; programs are not in these maps.
             // The model knows no uplinks, and nobody who manages the host through them.
             Operation::AwaitReaders
