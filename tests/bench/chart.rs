@@ -80,6 +80,7 @@ fn lines(area: &Area<'_, '_>, curves: &Curves) -> Result<(), Box<dyn Error>> {
         .light_line_style(PAPER.light)
         .label_style(font(12, &QUIET))
         .axis_desc_style(font(13, &TEXT))
+        .x_labels(4)
         .x_desc(&curves.size)
         .y_desc(&curves.unit)
         .x_label_formatter(&|size| grouped(*size))

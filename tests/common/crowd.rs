@@ -99,7 +99,9 @@ impl Crowd {
     /// Takes away the oldest ones.
     pub fn remove(&mut self, count: usize) {
         let mut batch = String::new();
-        for container in self.containers.drain(..count) {
+        // A namespace takes its interface with it when it goes, so it goes later.
+        let oldest: Vec<_> = self.containers.drain(..count).collect();
+        for container in &oldest {
             let _ = writeln!(batch, "link del {}", container.name);
         }
         self.place.namespace.ip(&batch);

@@ -1,6 +1,6 @@
 //! One container of a known identity, from the notice of the kernel until nothing is left to do.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::goals::Goals;
 use super::passes::Passes;
@@ -126,18 +126,20 @@ fn parts(options: &Options, goals: &mut Goals) -> Table {
     }
 }
 
-/// What has no templates compiles for every interface.
+/// What has no templates compiles for every interface: the build script does that once, with clang. (What
+/// it does beside that is little.)
 fn compile_with_clang() -> f64 {
     // cutime and cstime, in ticks of 10 ms.
     let children = || stat_of("self")[13..15].iter().sum::<u64>() as f64 * 1e4;
+    let place = tempfile::tempdir().expect("a temporary directory");
     let before = children();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bpf/bridgewall.bpf.c");
-    let options = "-O2 -g -target bpf -mcpu=v3 -c -o /dev/null";
-    let status = Command::new("clang")
-        .args(options.split(' '))
-        .arg(source)
+    let status = Command::new(env!("BRIDGEWALL_BUILD_SCRIPT"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("OUT_DIR", place.path())
+        .env("CARGO_CFG_TARGET_ARCH", std::env::consts::ARCH)
+        .stdout(Stdio::null())
         .status()
-        .expect("run clang");
-    assert!(status.success(), "clang: {status}");
+        .expect("run the build script");
+    assert!(status.success(), "the build script: {status}");
     children() - before
 }
