@@ -29,6 +29,10 @@ pub struct Ledger {
     pub(super) docker_seen: bool,
     /// By the interface's index.
     entries: BTreeMap<u32, Entry>,
+    /// Docker's ids of attachments whose interface is gone. Docker gives a new id with each start, so none
+    /// of them is any other interface's; but Docker may still tell of them, or told just before.
+    #[serde(default)]
+    spent: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,7 +92,26 @@ impl Ledger {
     /// Forgets what was settled of interfaces that are gone, whatever may be found under their indexes
     /// by now.
     pub fn forget(&mut self, gone: &BTreeSet<u32>) {
-        self.entries.retain(|ifindex, _| !gone.contains(ifindex));
+        for ifindex in gone {
+            let entry = self.entries.remove(ifindex);
+            self.spend(entry);
+        }
+    }
+
+    fn spend(&mut self, entry: Option<Entry>) {
+        let basis = entry.and_then(|entry| entry.basis);
+        let attachment = basis.as_ref().and_then(Basis::attachment);
+        self.spent.extend(attachment.map(str::to_owned));
+    }
+
+    /// Whether the interface of one of Docker's attachments is gone.
+    pub(super) fn is_spent(&self, attachment: &str) -> bool {
+        self.spent.contains(attachment)
+    }
+
+    /// Of attachments that Docker does not tell of any more, nothing has to be known.
+    pub(super) fn forget_spent(&mut self, is_told: impl Fn(&str) -> bool) {
+        self.spent.retain(|attachment| is_told(attachment));
     }
 
     fn entry(&self, link: &Link) -> Option<&Entry> {
@@ -134,8 +157,11 @@ impl Ledger {
     ) {
         let mut entries = BTreeMap::new();
         for Candidate { link, .. } in candidates {
-            let old = self.entries.remove(&link.ifindex);
-            let old = old.filter(|entry| entry.recognises(link));
+            let (old, other) = match self.entries.remove(&link.ifindex) {
+                Some(entry) if entry.recognises(link) => (Some(entry), None),
+                other => (None, other),
+            };
+            self.spend(other);
             let mut entry = old.unwrap_or(Entry {
                 name: String::new(),
                 mac: None,
@@ -162,7 +188,9 @@ impl Ledger {
                 }),
             }
         }
-        self.entries = entries;
+        for entry in std::mem::replace(&mut self.entries, entries).into_values() {
+            self.spend(Some(entry));
+        }
     }
 }
 

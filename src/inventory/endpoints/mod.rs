@@ -153,6 +153,15 @@ pub fn merge(
     let mut ledger = ledger.clone();
     ledger.docker_seen |= docker.listed_at.is_some();
     ledger.update(&candidates, settings.last_number, now, &mut remarks);
+    if docker.listed_at.is_some() {
+        let told: BTreeSet<_> = docker
+            .view
+            .attachments
+            .iter()
+            .map(|a| &*a.endpoint)
+            .collect();
+        ledger.forget_spent(|attachment| told.contains(attachment));
+    }
 
     let names = naming::name(
         &candidates,

@@ -247,7 +247,7 @@ impl<'a> Namer<'a, '_> {
             let candidate = self.names.named[index].candidate;
             let open: Vec<_> = self
                 .attachments(&candidate)
-                .filter(|a| !self.taken.contains(&a.endpoint))
+                .filter(|a| !self.taken.contains(&a.endpoint) && !self.ledger.is_spent(&a.endpoint))
                 .collect();
             // A container that runs, and whose interface is not found, could have changed its MAC
             // address: then none on this bridge proves anything until the namespaces are known.

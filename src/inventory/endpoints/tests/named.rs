@@ -62,6 +62,33 @@ fn a_binding_by_mac_is_corrected_by_the_namespace() {
 }
 
 #[test]
+fn who_comes_after_a_container_with_its_mac_is_not_that_one() {
+    for restarted in [false, true] {
+        let mut world = World::new();
+        world.veth(11, 1, 7, 2, &[]);
+        world.attach("web", 1, 2, "172.18.0.2");
+        assert_eq!(world.merge().who(11), "web 172.18.0.2");
+        if restarted {
+            world.restart("this boot");
+        }
+        // What Docker has told is of before: it has given the address to another one by now.
+        world.unplug(11);
+        world.merge();
+        world.veth(13, 1, 8, 2, &[]);
+        assert_eq!(world.merge().who(13), "nobody");
+        world.unplug(13);
+        // An interface of the same index and name, of which others have told that it is a new one.
+        world.veth(11, 1, 8, 2, &[]);
+        world.ledger.forget(&[11].into());
+        assert_eq!(world.merge().who(11), "nobody");
+        // Started again, it is attached anew, and known at once.
+        world.detach("web");
+        world.attach("web", 1, 2, "172.18.0.2").endpoint = "another".to_owned();
+        assert_eq!(world.merge().who(11), "web 172.18.0.2");
+    }
+}
+
+#[test]
 fn two_interfaces_with_the_same_mac_prove_nothing() {
     let mut world = World::new();
     world.veth(11, 1, 7, 2, &[]);
