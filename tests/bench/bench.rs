@@ -22,6 +22,9 @@ mod live;
 mod memory;
 mod peers;
 mod plot;
+#[path = "../bench_lists/prefixes.rs"]
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
+mod prefixes;
 mod report;
 mod rounds;
 mod runs;

@@ -4,15 +4,13 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::goals::Goals;
 use super::libnftables::Library;
 use super::passes::Passes;
-use super::{CONTAINERS, RULES, microseconds, milliseconds, named, settle};
+use super::{CONTAINERS, RULES, microseconds, milliseconds, named, until_judged};
 use crate::Options;
-use crate::common::PATIENCE;
 use crate::common::crowd::{CONFIGURATION, Crowd, IDENTITIES, policy};
 use crate::common::daemon::{Attach, Daemon};
 use crate::common::namespace::Namespace;
@@ -81,22 +79,9 @@ impl Host {
             "{}\n[[allow]]\nfrom = \"id1\"\nto = \"id2\"\nports = [\"{number}/udp\"]\n",
             self.policy
         );
-        settle(self.process);
-        let before = self.daemon.revision();
-        let began = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.daemon.replace_policy(&text);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            assert!(Instant::now() < deadline, "the edited policy is not taken");
-            // Who asks takes time from the daemon.
-            thread::sleep(Duration::from_millis(200));
-            let status = self.daemon.status();
-            if status["policy"]["revision"].as_u64() > Some(before) {
-                let committed = status["policy"]["committed_at"].as_f64();
-                let committed = Duration::from_secs_f64(committed.expect("it was committed"));
-                return committed.saturating_sub(began.expect("after 1970"));
-            }
-        }
+        until_judged(&self.daemon, self.process, || {
+            self.daemon.replace_policy(&text)
+        })
     }
 
     /// Milliseconds that the kernel's maps took to be written.
@@ -234,7 +219,7 @@ fn nft_map(count: usize) -> String {
     format!(
         "table inet bench\ndelete table inet bench\ntable inet bench {{\nmap m {{ type ipv4_addr . \
          inet_service : verdict; elements = {{ {} }} }}\nchain c {{ type filter hook forward priority \
-         0; ip daddr . tcp dport vmap @m }}\n}}\n",
+         0; ip daddr . tcp dport vmap @m;\n}}\n}}\n",
         elements.join(", ")
     )
 }

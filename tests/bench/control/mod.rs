@@ -5,14 +5,16 @@ mod arming;
 mod editing;
 mod goals;
 mod libnftables;
+mod lists;
 mod living;
 mod passes;
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Options;
+use crate::common::PATIENCE;
 use crate::common::crowd::{CONFIGURATION, Crowd, cpu_of, policy};
 use crate::common::daemon::{Attach, Daemon};
 use crate::report::{Row, Table};
@@ -28,6 +30,7 @@ pub fn measure(options: &Options) -> Vec<Table> {
     let mut tables = arming::measure(options, &mut goals);
     tables.extend(editing::measure(options, &mut goals));
     tables.extend(living::measure(options, &mut goals));
+    tables.extend(lists::measure(options));
     tables.push(goals.table());
     tables
 }
@@ -67,6 +70,26 @@ fn settle(process: u32) {
             return;
         }
         last = now;
+    }
+}
+
+/// How long it takes, from a change of what the daemon watches, until its policy judges, as it tells.
+fn until_judged(daemon: &Daemon, process: u32, change: impl FnOnce()) -> Duration {
+    settle(process);
+    let before = daemon.revision();
+    let began = SystemTime::now().duration_since(UNIX_EPOCH);
+    change();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "what has changed is not taken");
+        // Who asks takes time from the daemon.
+        thread::sleep(Duration::from_millis(200));
+        let status = daemon.status();
+        if status["policy"]["revision"].as_u64() > Some(before) {
+            let committed = status["policy"]["committed_at"].as_f64();
+            let committed = Duration::from_secs_f64(committed.expect("it was committed"));
+            return committed.saturating_sub(began.expect("after 1970"));
+        }
     }
 }
 
