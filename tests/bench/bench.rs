@@ -78,6 +78,11 @@ const SCENARIOS: &[(&str, &str, Measure)] = {
         ),
         ("control", "what the daemon does", Tables(control::measure)),
         (
+            "lists",
+            "a deny list of a million prefixes in the daemon's hands",
+            Tables(control::lists::measure),
+        ),
+        (
             "compile",
             "the compiler alone, past one machine",
             Curves(compile::measure),

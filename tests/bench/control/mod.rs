@@ -5,7 +5,7 @@ mod arming;
 mod editing;
 mod goals;
 mod libnftables;
-mod lists;
+pub mod lists;
 mod living;
 mod passes;
 
@@ -30,7 +30,6 @@ pub fn measure(options: &Options) -> Vec<Table> {
     let mut tables = arming::measure(options, &mut goals);
     tables.extend(editing::measure(options, &mut goals));
     tables.extend(living::measure(options, &mut goals));
-    tables.extend(lists::measure(options));
     tables.push(goals.table());
     tables
 }
