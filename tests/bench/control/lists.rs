@@ -61,7 +61,7 @@ fn of_family(options: &Options, family: Family) -> [Table; 2] {
     let again = taking(&prefixes);
     let after = Memory::of(&daemon, process);
 
-    let name = format!("control-list-{}", family.to_string().to_lowercase());
+    let name = format!("lists-{}", family.to_string().to_lowercase());
     let times = Table::new(
         &name,
         format!("A deny list of {count} {family} prefixes in a file, until it judges"),
