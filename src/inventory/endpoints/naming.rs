@@ -329,7 +329,8 @@ impl<'a> Namer<'a, '_> {
             .docker
             .listed_at
             .filter(|listed_at| *listed_at > first_seen);
-        let next_list = listed_at.map_or(self.now, |listed_at| listed_at + interval);
+        // At first Docker tells by itself, and asking it for everything keeps it from what it does.
+        let next_list = listed_at.unwrap_or(first_seen) + interval;
         self.names.wants_docker_list |= next_list <= self.now;
         let settled = first_seen + self.settings.grace;
         let next = if settled > self.now {
